@@ -1,0 +1,13 @@
+/* base/clock.h - the two clocks, in microseconds */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC: for durations. */
+uint64_t clock_mono_us(void);
+
+/* CLOCK_REALTIME since the Unix epoch: for time stamps that leave the guest. */
+uint64_t clock_real_us(void);
+
+#endif

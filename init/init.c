@@ -1,0 +1,29 @@
+/*
+ * init/init.c - the guest's first process: everything that a distribution's init would have done
+ *
+ * Runs before any other part of the agent when it is PID 1.  It starts no process, waits for
+ * nothing, and has no error to return: PID 1 that gives up is a kernel panic, so each step does what
+ * it can and logs what it cannot.  Reaping and shutdown belong to the event loop.
+ */
+#include "guestd/area.h"
+
+#include "base/log.h"
+#include "init/early.h"
+#include "init/modules.h"
+#include "init/mounts.h"
+#include "init/tune.h"
+
+static void init_pid1(void)
+{
+	mounts_dev();
+	/* Before anything opens a file that it keeps. */
+	early_fds();
+	log_to_kmsg();
+	early_process();
+	mounts_all();
+	modules_load();
+	tune_kernel();
+	tune_loopback();
+}
+
+AREA(init) = {.name = "init", .pid1 = init_pid1};

@@ -1,0 +1,18 @@
+/*
+ * init/mounts.h - the file systems that every program takes for granted
+ *
+ * Thread: the only one there is.
+ */
+#ifndef INIT_MOUNTS_H
+#define INIT_MOUNTS_H
+
+/* Mounts /dev alone: without it there is nothing to log to. */
+void mounts_dev(void);
+
+/*
+ * Mounts what is not mounted yet and makes the links in /dev.  A failure is logged and the rest
+ * goes on: a guest without /dev/shm is worth more than none.
+ */
+void mounts_all(void);
+
+#endif

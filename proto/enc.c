@@ -1,0 +1,263 @@
+/* proto/enc.c - writing messages with msgpack-c's packer, straight into a buf */
+#include "proto/enc.h"
+
+#include <errno.h>
+#include <msgpack.h>
+#include <string.h>
+
+#include "proto/frame.h"
+#include "proto/limits.h"
+
+static int add(void *data, const char *bytes, size_t len)
+{
+	struct enc *e = data;
+
+	if (!e->failed && buf_add(e->buf, bytes, len) < 0)
+		e->failed = true;
+	return 0;
+}
+
+static msgpack_packer packer(struct enc *e)
+{
+	return (msgpack_packer){.data = e, .callback = add};
+}
+
+void enc_frame_begin(struct enc *e, struct buf *buf)
+{
+	static const char room[FRAME_HEADER];
+
+	*e = (struct enc){.buf = buf, .start = buf_len(buf)};
+	add(e, room, sizeof(room));
+}
+
+int enc_frame_end(struct enc *e, uint32_t max)
+{
+	size_t len = buf_len(e->buf) - e->start - FRAME_HEADER;
+
+	if (e->failed || len > max) {
+		e->buf->tail = e->buf->head + e->start;
+		return e->failed ? -ENOBUFS : -EMSGSIZE;
+	}
+	frame_header(buf_bytes(e->buf) + e->start, (uint32_t)len);
+	return 0;
+}
+
+void enc_array(struct enc *e, size_t n)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_array(&pk, n);
+}
+
+void enc_nil(struct enc *e)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_nil(&pk);
+}
+
+void enc_bool(struct enc *e, bool v)
+{
+	msgpack_packer pk = packer(e);
+
+	if (v)
+		msgpack_pack_true(&pk);
+	else
+		msgpack_pack_false(&pk);
+}
+
+void enc_uint(struct enc *e, uint64_t v)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_uint64(&pk, v);
+}
+
+void enc_int(struct enc *e, int64_t v)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_int64(&pk, v);
+}
+
+void enc_float(struct enc *e, double v)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_double(&pk, v);
+}
+
+static void str(struct enc *e, const void *bytes, size_t len)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_str(&pk, len);
+	msgpack_pack_str_body(&pk, bytes, len);
+}
+
+void enc_str(struct enc *e, const char *s)
+{
+	str(e, s, strlen(s));
+}
+
+void enc_bin_header(struct enc *e, size_t len)
+{
+	msgpack_packer pk = packer(e);
+
+	msgpack_pack_bin(&pk, len);
+}
+
+void enc_bin(struct enc *e, const void *bytes, size_t len)
+{
+	enc_bin_header(e, len);
+	add(e, bytes, len);
+}
+
+void enc_text(struct enc *e, const void *bytes, size_t len)
+{
+	if (utf8_valid(bytes, len))
+		str(e, bytes, len);
+	else
+		enc_bin(e, bytes, len);
+}
+
+/* A header with a 16-bit count, to be filled in: three bytes whatever the count. */
+static size_t begin(struct enc *e, unsigned char type)
+{
+	char head[3] = {(char)type, 0, 0};
+	size_t mark = buf_len(e->buf);
+
+	add(e, head, sizeof(head));
+	return mark;
+}
+
+static void end(struct enc *e, size_t mark, size_t n)
+{
+	char *p;
+
+	if (e->failed)
+		return;
+	if (n > UINT16_MAX) {
+		e->failed = true;
+		return;
+	}
+	p = buf_bytes(e->buf) + mark;
+	p[1] = (char)(n >> 8);
+	p[2] = (char)n;
+}
+
+size_t enc_map_begin(struct enc *e)
+{
+	return begin(e, 0xde);
+}
+
+void enc_map_end(struct enc *e, size_t mark, size_t n)
+{
+	end(e, mark, n);
+}
+
+size_t enc_array_begin(struct enc *e)
+{
+	return begin(e, 0xdc);
+}
+
+void enc_array_end(struct enc *e, size_t mark, size_t n)
+{
+	end(e, mark, n);
+}
+
+void enc_kv_nil(struct enc *e, const char *key)
+{
+	enc_str(e, key);
+	enc_nil(e);
+}
+
+void enc_kv_bool(struct enc *e, const char *key, bool v)
+{
+	enc_str(e, key);
+	enc_bool(e, v);
+}
+
+void enc_kv_uint(struct enc *e, const char *key, uint64_t v)
+{
+	enc_str(e, key);
+	enc_uint(e, v);
+}
+
+void enc_kv_int(struct enc *e, const char *key, int64_t v)
+{
+	enc_str(e, key);
+	enc_int(e, v);
+}
+
+void enc_kv_str(struct enc *e, const char *key, const char *s)
+{
+	enc_str(e, key);
+	enc_str(e, s);
+}
+
+void enc_kv_text(struct enc *e, const char *key, const char *s)
+{
+	enc_str(e, key);
+	enc_text(e, s, strlen(s));
+}
+
+void enc_kv_bin(struct enc *e, const char *key, const void *bytes, size_t len)
+{
+	enc_str(e, key);
+	enc_bin(e, bytes, len);
+}
+
+static char *big_endian32(char *p, uint32_t v)
+{
+	frame_header(p, v);
+	return p + 4;
+}
+
+size_t enc_data_header(char *out, uint32_t id, unsigned channel, uint32_t len)
+{
+	char *p = out + FRAME_HEADER;
+
+	ASSERT(len <= MAX_DATA && channel < 128);
+	*p++ = (char)0x94;
+	*p++ = MSG_DATA;
+	*p++ = (char)0xce;
+	p = big_endian32(p, id);
+	*p++ = (char)channel;
+	*p++ = (char)0xc6;
+	p = big_endian32(p, len);
+	frame_header(out, (uint32_t)(p - out - FRAME_HEADER) + len);
+	return (size_t)(p - out);
+}
+
+bool utf8_valid(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes, *end = p + len;
+
+	while (p < end) {
+		uint32_t c = *p++;
+		int more;
+
+		if (c < 0x80)
+			continue;
+		if (c >= 0xc2 && c <= 0xdf)
+			more = 1;
+		else if (c >= 0xe0 && c <= 0xef)
+			more = 2;
+		else if (c >= 0xf0 && c <= 0xf4)
+			more = 3;
+		else
+			return false;
+		if (end - p < more)
+			return false;
+		/* Overlong forms, surrogates and what lies above U+10FFFF (RFC 3629, section 4). */
+		if ((c == 0xe0 && *p < 0xa0) || (c == 0xed && *p > 0x9f) ||
+			(c == 0xf0 && *p < 0x90) || (c == 0xf4 && *p > 0x8f))
+			return false;
+		while (more--) {
+			if ((*p++ & 0xc0) != 0x80)
+				return false;
+		}
+	}
+	return true;
+}

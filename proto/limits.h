@@ -1,0 +1,66 @@
+/*
+ * proto/limits.h - every bound of the wire and of the agent's memory, with its reason
+ *
+ * What a client can run into is also told to it in the `limits` of hello.
+ */
+#ifndef PROTO_LIMITS_H
+#define PROTO_LIMITS_H
+
+/* A frame holds 1 MiB of payload and the message around it. */
+#define MAX_FRAME ((1u << 20) + 64)
+
+/* What hello may lower max_frame to: an error message must still fit. */
+#define MIN_FRAME 4096u
+
+/* One data message: large enough to copy fast, small enough that a ping never waits long. */
+#define MAX_DATA 65536u
+
+/* The longest data message's own bytes: length 4, array 1, type 1, id 5, channel 1, bin 5. */
+#define DATA_HEADER_MAX 17
+
+/* Nesting of a message, the outermost array included. */
+#define MAX_DEPTH 16u
+
+/* Values in the parameters of one request: msgpack-c spends 24 bytes on each. */
+#define MAX_ELEMENTS (1u << 18)
+
+/* Input a client may have in flight in one call before the agent grants more. */
+#define INPUT_WINDOW (256u << 10)
+
+/* One read from a socket.  One buffer of this size serves all connections. */
+#define READ_CHUNK (256u << 10)
+
+/* Above this much unsent output no further request of a connection is read. */
+#define OUT_HIGH (256u << 10)
+
+/* Output that is copied rather than gathered, so that small frames share one write. */
+#define SMALL_DATA 4096u
+
+/* The output queue of a connection; more means that a bound above is broken. */
+#define OUT_MAX (4u << 20)
+
+/* Without credits, unread input of all calls of a connection before it is read no further. */
+#define INPUT_HIGH (1u << 20)
+
+#define MAX_CONNECTIONS 256u
+#define MAX_CALLS       1024u /* open at once on one connection */
+
+/* Parameters of open calls: for one connection, for all. */
+#define ARENA_CONN_MAX  (16u << 20)
+#define ARENA_TOTAL_MAX (64u << 20)
+
+/* Jobs waiting for a worker. */
+#define MAX_QUEUED_JOBS 4096u
+
+/* Processes running at once, and output kept of one stream. */
+#define MAX_PROCESSES 1024u
+#define RING_DEFAULT  (1u << 20)
+#define RING_MAX      (16u << 20)
+
+/* Output rings of all processes; beyond it a ring stays at its smallest size. */
+#define RING_TOTAL_MAX (128u << 20)
+
+/* proc.run: what is captured of a stream unless the call says otherwise. */
+#define RUN_OUTPUT_DEFAULT (256u << 10)
+
+#endif

@@ -1,0 +1,137 @@
+"""Fixtures of the rpc tests.
+
+Without further ado they start build/guestd (or $GUESTD_BIN) on Unix sockets in fresh directories.
+With GUESTD_ENDPOINT set they talk to the agent that listens there, in a virtual machine for
+instance, and leave out the tests marked `local`. What a test runs inside the guest is plain sh
+with the programs that busybox has.
+
+    GUESTD_TEST_SCALE=0.1     fewer rounds, for slow builds
+    GUESTD_TEST_TIMEOUT=60    seconds until a wait counts as failed
+"""
+
+import os
+
+import pytest
+
+from client import RpcError
+from daemon import Daemon, Remote, eventually, sanitized
+
+ENDPOINT = os.environ.get("GUESTD_ENDPOINT")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not ENDPOINT:
+        return
+    local = [i for i in items if i.get_closest_marker("local")]
+    config.hook.pytest_deselected(items=local)
+    items[:] = [i for i in items if not i.get_closest_marker("local")]
+
+
+@pytest.fixture
+def guestd():
+    """A factory of daemons for one test: guestd(*args, **Daemon's keywords)."""
+    started = []
+
+    def start(*args, **kwargs):
+        daemon = Daemon(*args, **kwargs)
+        started.append(daemon)
+        return daemon
+
+    yield start
+    failures = []
+    for daemon in reversed(started):
+        try:
+            daemon.close()
+        except AssertionError as e:
+            failures.append(str(e))
+    assert not failures, "\n".join(failures)
+
+
+@pytest.fixture(scope="module")
+def agent():
+    """The agent that the tests of one module share."""
+    if ENDPOINT:
+        yield Remote(ENDPOINT)
+        return
+    daemon = Daemon()
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def client(agent):
+    """A fresh connection to the shared agent."""
+    with agent.connect() as c:
+        yield c
+
+
+@pytest.fixture(params=["transport", "credit"])
+def conn(agent, request):
+    """A fresh connection, once in each mode of flow control; the window is small on purpose."""
+    with agent.connect() as c:
+        if request.param == "credit":
+            c.hello(window=10000)
+        yield c
+
+
+@pytest.fixture
+def guest_dir(agent):
+    """A fresh directory inside the guest, readable by everybody."""
+    with agent.connect() as c:
+        made = c.call("proc.run", {"cmd": "for b in /tmp /run /dev/shm ''; do d=$b/rpc-test.$$; mkdir $d"
+                                          " 2>/dev/null && chmod 755 $d && echo $d && exit; done; exit 1"})
+        assert made["code"] == 0, made
+        path = made["stdout"].decode().strip()
+    yield path
+    with agent.connect() as c:
+        c.call("proc.run", {"argv": ["rm", "-rf", path]})
+
+
+@pytest.fixture
+def is_root(agent):
+    """Whether the agent may change users."""
+    with agent.connect() as c:
+        return c.call("proc.run", {"argv": ["id", "-u"]})["stdout"].strip() == b"0"
+
+
+@pytest.fixture
+def alive(agent):
+    """alive(pid): whether that process of the guest exists and is no zombie."""
+    def check(pid):
+        with agent.connect() as c:
+            stat = c.call("proc.run", {"argv": ["cat", f"/proc/{pid}/stat"]})["stdout"]
+        return bool(stat) and stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    return check
+
+
+@pytest.fixture
+def kill(agent):
+    """kill(pid): end what a test left behind on purpose."""
+    def do(*pids):
+        with agent.connect() as c:
+            c.call("proc.run", {"argv": ["kill", "-9", *map(str, pids)]})
+    return do
+
+
+@pytest.fixture
+def frugal(agent):
+    """The test must not make the daemon grow by more than a few megabytes. (Seen from outside,
+    so only where the daemon is ours.)"""
+    if agent.pid is None:
+        yield
+        return
+    before = agent.rss()
+    yield
+    slack = (64 if sanitized() else 6) << 20
+    eventually(lambda: agent.rss() - before < slack,
+               f"resident memory back near {before >> 10} KiB, is {agent.rss() >> 10} KiB", 5)
+
+
+def error_of(function, *args, **kwargs):
+    """The RpcError that a call ends with; an assertion when it succeeds."""
+    try:
+        result = function(*args, **kwargs)
+    except RpcError as e:
+        assert e.message, "an error without a sentence"
+        return e
+    raise AssertionError(f"no error but {result!r}")

@@ -1,0 +1,175 @@
+"""Starts guestd for the tests, and looks at it from outside through /proc."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from client import TIMEOUT, connect
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = os.path.abspath(os.environ.get("GUESTD_BIN") or ROOT / "build" / "guestd")
+
+# Fewer rounds where everything is slower (sanitizers, emulation).
+SCALE = float(os.environ.get("GUESTD_TEST_SCALE", "1"))
+
+REPORT = re.compile(rb"AddressSanitizer|ThreadSanitizer|LeakSanitizer|MemorySanitizer|runtime error")
+
+
+def rounds(n):
+    """`n`, scaled by GUESTD_TEST_SCALE."""
+    return max(1, int(n * SCALE))
+
+
+def sanitized():
+    """Whether the binary is built with a sanitizer: its memory use says little then."""
+    with open(BIN, "rb") as f:
+        return re.search(rb"__asan_init|__tsan_init", f.read()) is not None
+
+
+def eventually(condition, what, timeout=TIMEOUT):
+    """Poll `condition` until it is true; its value."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(0.02)
+
+
+class Remote:
+    """An agent that somebody else started, in a virtual machine for instance."""
+
+    pid = None
+
+    def __init__(self, endpoint):
+        self.endpoint = endpoint
+
+    def connect(self):
+        return connect(self.endpoint)
+
+
+class Daemon:
+    """One guestd of ours in a directory of its own.
+
+    args: further options. listen: the endpoints, by default one socket in the directory.
+    env: its whole environment. wrap: a function from its command line to the one to run.
+    Further keywords go to subprocess.Popen.
+    """
+
+    def __init__(self, *args, listen=None, env=None, wrap=None, directory=None, wait=True, **popen):
+        self.dir = Path(directory or tempfile.mkdtemp(prefix="guestd-test-"))
+        self.own_dir = directory is None
+        self.sock = self.dir / "g.sock"
+        self.run_dir = self.dir / "run"
+        self.endpoint = f"unix:{self.sock}"
+        command = [BIN]
+        for endpoint in [self.endpoint] if listen is None else listen:
+            command += ["--listen", endpoint]
+        command += ["--run-dir", str(self.run_dir), *map(str, args)]
+        env = dict(env if env is not None else {"PATH": os.environ.get("PATH", "/usr/bin:/bin")})
+        # Freed memory kept back by the sanitizer would look like a leak.
+        env.setdefault("ASAN_OPTIONS", "quarantine_size_mb=1")
+        self._stderr = tempfile.TemporaryFile()
+        self.stopped = False
+        self.proc = subprocess.Popen(wrap(command) if wrap else command, env=env,
+                                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                     stderr=self._stderr, **popen)
+        self.pid = self.proc.pid
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, endpoint=None):
+        """Return as soon as a connection is accepted; an error when the daemon ended instead."""
+        def ready():
+            status = self.proc.poll()
+            assert status is None, f"guestd ended with status {status}:\n{self.log()}"
+            try:
+                connect(endpoint or self.endpoint).close()
+                return True
+            except OSError:
+                return False
+        try:
+            eventually(ready, "guestd listens")
+        except AssertionError:
+            self.kill()
+            raise
+
+    def connect(self):
+        return connect(self.endpoint)
+
+    def log(self):
+        """All that it wrote to stderr."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
+
+    def exit_status(self, timeout=TIMEOUT):
+        """Wait for its end."""
+        try:
+            return self.proc.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"guestd did not end:\n{self.log()}") from None
+
+    def kill(self):
+        self.proc.kill()
+        self.proc.wait()
+        self.stopped = True
+
+    def stop(self):
+        """End it in order, and insist that there was an order."""
+        if self.stopped:
+            return
+        self.stopped = True
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+        status = self.exit_status()
+        log = self.log()
+        assert not REPORT.search(log.encode()), log
+        assert status == 0, f"exit status {status}:\n{log}"
+
+    def close(self):
+        """stop() and remove the directory."""
+        try:
+            self.stop()
+        finally:
+            if self.own_dir:
+                shutil.rmtree(self.dir, ignore_errors=True)
+
+    # -- seen from outside -----------------------------------------------------------------------
+
+    def rss(self):
+        """Resident memory in bytes."""
+        return self._memory("VmRSS")
+
+    def peak(self):
+        """The most resident memory it ever had, in bytes."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name):
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(rf"^{name}:\s+(\d+) kB", status, re.M).group(1)) * 1024
+
+    def fds(self):
+        """Number of open descriptors."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def children(self):
+        """{pid: state} of its child processes."""
+        found = {}
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == self.pid:
+                found[int(entry)] = fields[0]
+        return found
+
+    def zombies(self):
+        return [pid for pid, state in self.children().items() if state == "Z"]

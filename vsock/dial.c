@@ -1,0 +1,120 @@
+/* vsock/dial.c - connecting to an agent, as a host does */
+#include "vsock/dial.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <linux/vm_sockets.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+static int fail(int err, char *why, size_t why_len, const char *what, const char *where)
+{
+	snprintf(why, why_len, "%s %s: %s", what, where, strerror(-err));
+	return err;
+}
+
+static int dial_unix(const struct endpoint *ep, char *why, size_t why_len)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(addr.sun_path, ep->path, sizeof(ep->path));
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return fail(-errno, why, why_len, "cannot connect to", ep->path);
+	return take_fd(&fd);
+}
+
+static int dial_vsock(const struct endpoint *ep, char *why, size_t why_len)
+{
+	struct sockaddr_vm addr = {
+		.svm_family = AF_VSOCK, .svm_cid = ep->cid, .svm_port = ep->port};
+	char where[32];
+	cleanup_fd int fd = -1;
+
+	if (!ep->has_cid)
+		return fail(-EINVAL, why, why_len, "to dial, write", "vsock:CID:PORT");
+	snprintf(where, sizeof(where), "vsock:%u:%u", ep->cid, ep->port);
+	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return fail(-errno, why, why_len, "cannot connect to", where);
+	return take_fd(&fd);
+}
+
+/* One byte before DEADLINE_US: 1, 0 at the end of the stream, or -errno. */
+static int read_byte(int fd, uint64_t deadline_us, char *out)
+{
+	for (;;) {
+		uint64_t now = clock_mono_us();
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		ssize_t n;
+		int r;
+
+		if (now >= deadline_us)
+			return -ETIMEDOUT;
+		r = poll(&p, 1, (int)((deadline_us - now) / 1000) + 1);
+		if (r == 0 || (r < 0 && errno == EINTR))
+			continue;
+		if (r < 0)
+			return -errno;
+		n = read(fd, out, 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		return n < 0 ? -errno : (int)n;
+	}
+}
+
+/*
+ * Firecracker drops a CONNECT that comes in two pieces, so it is one write; and the answer is
+ * read bytewise, because the agent's first bytes may stand right behind it.
+ */
+static int hybrid_handshake(int fd, const struct endpoint *ep, int timeout_ms, char *why,
+	size_t why_len)
+{
+	uint64_t deadline = clock_mono_us() + (uint64_t)timeout_ms * 1000;
+	char line[64];
+	size_t len = (size_t)snprintf(line, sizeof(line), "CONNECT %u\n", ep->port);
+
+	if (send(fd, line, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return fail(-EIO, why, why_len, "cannot send CONNECT to", ep->path);
+	for (len = 0; len < sizeof(line) - 1; len++) {
+		int n = read_byte(fd, deadline, &line[len]);
+
+		if (n < 0)
+			return fail(n, why, why_len, "no answer to CONNECT from", ep->path);
+		if (n == 0)
+			return fail(-ECONNREFUSED, why, why_len,
+				"nobody listens on that port of the guest behind", ep->path);
+		if (line[len] == '\n')
+			break;
+	}
+	line[len] = '\0';
+	if (strncmp(line, "OK ", 3) != 0)
+		return fail(-EPROTO, why, why_len, "unexpected answer to CONNECT from", ep->path);
+	return 0;
+}
+
+int dial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
+{
+	cleanup_fd int fd = -1;
+	int err;
+
+	switch (ep->kind) {
+	case ENDPOINT_VSOCK:
+		return dial_vsock(ep, why, why_len);
+	case ENDPOINT_UNIX:
+		return dial_unix(ep, why, why_len);
+	case ENDPOINT_UDS:
+		fd = dial_unix(ep, why, why_len);
+		err = fd < 0 ? fd : hybrid_handshake(fd, ep, timeout_ms, why, why_len);
+		return err ? err : take_fd(&fd);
+	case ENDPOINT_FD:
+		break;
+	}
+	return fail(-EINVAL, why, why_len, "fd:N", "is for listening");
+}
