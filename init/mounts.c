@@ -84,7 +84,8 @@ static void mount_one(const struct mount_point *p)
 	if (err == -ENODEV)
 		log_info("init", "no such file system type=%s", p->type);
 	else if (err)
-		log_warn("init", "mount path=%s type=%s err=%s", p->target, p->type, strerror(-err));
+		log_warn(
+			"init", "mount path=%s type=%s err=%s", p->target, p->type, strerror(-err));
 }
 
 static void link_one(const struct dev_link *l)

@@ -97,6 +97,12 @@ struct arg {
 		.name = #field, .type = ARG_TYPE(((S *)0)->field),                                 \
 		.offset = offsetof(S, field), __VA_ARGS__                                          \
 	}
+/* For a name that cannot be a field's: stdin is a macro. */
+#define ARG_NAMED(S, field, text, ...)                                                             \
+	{                                                                                          \
+		.name = (text), .type = ARG_TYPE(((S *)0)->field), .offset = offsetof(S, field),   \
+		__VA_ARGS__                                                                        \
+	}
 #define ARG_INCLUDE(S, field, table)                                                               \
 	{                                                                                          \
 		.name = #field, .type = ARG_PART, .offset = offsetof(S, field), .part = (table)    \

@@ -71,7 +71,7 @@ ssize_t serial_frame_decode(void *bytes, size_t len)
 	ssize_t n = cobs_decode(bytes, len, bytes);
 	uint32_t crc = 0;
 
-	if (n < CRC_LEN)
+	if (n <= CRC_LEN)
 		return -EBADMSG;
 	n -= CRC_LEN;
 	for (size_t i = 0; i < CRC_LEN; i++)

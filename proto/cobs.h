@@ -29,7 +29,7 @@ size_t serial_frame_encode(void *message, size_t len, void *out);
 
 /*
  * What stood between two zero bytes, decoded in place.  The message's length, or -EBADMSG when
- * it is noise: to be dropped silently.
+ * it is noise: to be dropped silently.  No message is empty: five bytes of 0x01 would be one.
  */
 ssize_t serial_frame_decode(void *bytes, size_t len);
 

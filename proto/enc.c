@@ -208,6 +208,27 @@ void enc_kv_bin(struct enc *e, const char *key, const void *bytes, size_t len)
 	enc_bin(e, bytes, len);
 }
 
+void failure_encode(const struct failure *f, struct enc *e)
+{
+	size_t n = 2, mark = enc_map_begin(e);
+
+	enc_kv_str(e, "code", err_name(f->err));
+	enc_kv_text(e, "message", f->message);
+	if (f->err < 0) {
+		enc_kv_int(e, "errno", -(int64_t)f->err);
+		n++;
+	}
+	if (f->path[0]) {
+		enc_kv_text(e, "path", f->path);
+		n++;
+	}
+	if (f->stage) {
+		enc_kv_str(e, "stage", f->stage);
+		n++;
+	}
+	enc_map_end(e, mark, n);
+}
+
 static char *big_endian32(char *p, uint32_t v)
 {
 	frame_header(p, v);

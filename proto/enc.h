@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "proto/err.h"
 
 struct enc {
 	struct buf *buf;
@@ -69,6 +70,9 @@ void enc_kv_int(struct enc *e, const char *key, int64_t v);
 void enc_kv_str(struct enc *e, const char *key, const char *s);
 void enc_kv_text(struct enc *e, const char *key, const char *s);
 void enc_kv_bin(struct enc *e, const char *key, const void *bytes, size_t len);
+
+/* The error map of a response. */
+void failure_encode(const struct failure *f, struct enc *e);
 
 /* A whole data message but its payload: OUT has DATA_HEADER_MAX bytes; how many were written. */
 size_t enc_data_header(char *out, uint32_t id, unsigned channel, uint32_t len);

@@ -2,8 +2,8 @@
 #include "proto/err.h"
 
 #include <errno.h>
-
-#include "base/check.h"
+#include <stdarg.h>
+#include <stdio.h>
 
 static const char *const names[] = {
 	[ERR_PROTOCOL] = "protocol_error",
@@ -51,4 +51,17 @@ const char *err_name(int err)
 	if (err < 0 && -(err + 1) < (int)ARRAY_LEN(errno_names) - 1 && errno_names[-err])
 		return errno_names[-err];
 	return names[ERR_INTERNAL];
+}
+
+int failure_set(struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
+{
+	va_list ap;
+
+	*f = (struct failure){.err = err, .stage = stage};
+	if (path)
+		snprintf(f->path, sizeof(f->path), "%s", path);
+	va_start(ap, fmt);
+	vsnprintf(f->message, sizeof(f->message), fmt, ap);
+	va_end(ap);
+	return err;
 }

@@ -7,6 +7,8 @@
 #ifndef PROTO_ERR_H
 #define PROTO_ERR_H
 
+#include "base/check.h"
+
 enum rpc_err {
 	ERR_PROTOCOL = 1,
 	ERR_BAD_REQUEST,
@@ -26,6 +28,18 @@ enum rpc_err {
 	ERR_INTERNAL,
 	N_RPC_ERR,
 };
+
+/* An error on its way to the client: what failed, where, and a sentence that helps. */
+struct failure {
+	int err;
+	const char *stage; /* static, or NULL */
+	char path[256];    /* "" = none; cut where longer */
+	char message[256];
+};
+
+/* Fills F; PATH and STAGE may be NULL.  Returns ERR, so that it can stand behind `return`. */
+int failure_set(struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
+	PRINTF(5, 6);
 
 /* "ENOENT" for -ENOENT, "bad_params" for ERR_BAD_PARAMS.  Static, never NULL. */
 const char *err_name(int err);

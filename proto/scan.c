@@ -6,16 +6,14 @@
  */
 #include "proto/scan.h"
 
-#include <stdint.h>
-
 #include "proto/err.h"
 #include "proto/limits.h"
 
 /* What stands behind a first byte. */
 struct shape {
-	size_t head;     /* bytes of the header, the first one included */
-	size_t payload;  /* bytes behind it */
-	size_t children; /* values behind it */
+	size_t head;       /* bytes of the header, the first one included */
+	uint64_t payload;  /* bytes behind it: 2^32 with an ext's type */
+	uint64_t children; /* values behind it: up to 2^33 in a map */
 	int container;
 };
 
@@ -67,7 +65,7 @@ static int shape_at(const unsigned char *p, size_t left, struct shape *s)
 	s->head = 1 + width;
 	if (left < s->head)
 		return -1;
-	s->payload = (size_t)big_endian(p + 1, width);
+	s->payload = big_endian(p + 1, width);
 	if (b >= 0xc7 && b <= 0xc9)
 		s->payload++; /* the ext type */
 	if (b >= 0xdc) {
@@ -139,4 +137,42 @@ int scan_message(const char *bytes, size_t len, struct scan *out)
 	if (p != end)
 		return fail(out, "bytes behind the array");
 	return 0;
+}
+
+bool span_uint(const struct span *span, uint64_t *out)
+{
+	const unsigned char *p = (const unsigned char *)span->bytes;
+
+	if (span->len == 0)
+		return false;
+	if (*p <= 0x7f) {
+		*out = *p;
+		return true;
+	}
+	if (*p >= 0xcc && *p <= 0xcf) {
+		*out = big_endian(p + 1, span->len - 1);
+		return true;
+	}
+	/* A signed type that holds no sign. */
+	if (*p >= 0xd0 && *p <= 0xd3 && !(p[1] & 0x80)) {
+		*out = big_endian(p + 1, span->len - 1);
+		return true;
+	}
+	return false;
+}
+
+bool span_bytes(const struct span *span, const char **bytes, size_t *len)
+{
+	const unsigned char *p = (const unsigned char *)span->bytes;
+	struct shape s;
+
+	if (span->len == 0)
+		return false;
+	if (!((*p >= 0xa0 && *p <= 0xbf) || (*p >= 0xc4 && *p <= 0xc6) || (*p >= 0xd9 && *p <= 0xdb)))
+		return false;
+	if (shape_at(p, span->len, &s) < 0)
+		return false;
+	*bytes = span->bytes + s.head;
+	*len = s.payload;
+	return true;
 }

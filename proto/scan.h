@@ -8,7 +8,9 @@
 #ifndef PROTO_SCAN_H
 #define PROTO_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* One element of the outermost array. */
 struct span {
@@ -27,5 +29,12 @@ struct scan {
 
 /* 0, or ERR_PROTOCOL with out->why. */
 int scan_message(const char *bytes, size_t len, struct scan *out);
+
+/*
+ * The envelope of a message is read from the spans, so that bulk data meets no decoder.
+ * False when the span is something else.
+ */
+bool span_uint(const struct span *span, uint64_t *out);
+bool span_bytes(const struct span *span, const char **bytes, size_t *len); /* str or bin */
 
 #endif

@@ -82,7 +82,7 @@ static int hybrid_handshake(int fd, const struct endpoint *ep, int timeout_ms, c
 
 	if (send(fd, line, len, MSG_NOSIGNAL) != (ssize_t)len)
 		return fail(-EIO, why, why_len, "cannot send CONNECT to", ep->path);
-	for (len = 0; len < sizeof(line) - 1; len++) {
+	for (len = 0; len < sizeof(line); len++) {
 		int n = read_byte(fd, deadline, &line[len]);
 
 		if (n < 0)
@@ -93,8 +93,7 @@ static int hybrid_handshake(int fd, const struct endpoint *ep, int timeout_ms, c
 		if (line[len] == '\n')
 			break;
 	}
-	line[len] = '\0';
-	if (strncmp(line, "OK ", 3) != 0)
+	if (len == sizeof(line) || strncmp(line, "OK ", 3) != 0)
 		return fail(-EPROTO, why, why_len, "unexpected answer to CONNECT from", ep->path);
 	return 0;
 }

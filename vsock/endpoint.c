@@ -10,7 +10,7 @@
 static bool number(const char *text, size_t len, uint32_t *out)
 {
 	char digits[11];
-	unsigned long v;
+	unsigned long long v;
 
 	if (len == 0 || len >= sizeof(digits))
 		return false;
@@ -20,7 +20,7 @@ static bool number(const char *text, size_t len, uint32_t *out)
 		if (!isdigit((unsigned char)digits[i]))
 			return false;
 	}
-	v = strtoul(digits, NULL, 10);
+	v = strtoull(digits, NULL, 10);
 	if (v > UINT32_MAX)
 		return false;
 	*out = (uint32_t)v;

@@ -82,12 +82,14 @@ def connect(endpoint, timeout=TIMEOUT):
     kind, _, rest = endpoint.partition(":")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(timeout)
+        # Blocking, so that connect() waits its turn where the agent is busy accepting others.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout) or 1, 0))
         if kind == "unix":
             sock.connect(rest)
         elif kind == "uds":
             path, _, port = rest.rpartition(":")
             sock.connect(path)
+            sock.settimeout(timeout)
             _hybrid_handshake(sock, int(port))
         else:
             raise ValueError(f"endpoint {endpoint!r} is neither unix:PATH nor uds:PATH:PORT")

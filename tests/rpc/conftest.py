@@ -13,8 +13,7 @@ import os
 
 import pytest
 
-from client import RpcError
-from daemon import Daemon, Remote, eventually, sanitized
+from support import Daemon, Remote, eventually, sanitized
 
 ENDPOINT = os.environ.get("GUESTD_ENDPOINT")
 
@@ -109,7 +108,7 @@ def kill(agent):
     """kill(pid): end what a test left behind on purpose."""
     def do(*pids):
         with agent.connect() as c:
-            c.call("proc.run", {"argv": ["kill", "-9", *map(str, pids)]})
+            c.call("proc.run", {"cmd": "kill -9 " + " ".join(map(str, pids))})
     return do
 
 
@@ -124,14 +123,4 @@ def frugal(agent):
     yield
     slack = (64 if sanitized() else 6) << 20
     eventually(lambda: agent.rss() - before < slack,
-               f"resident memory back near {before >> 10} KiB, is {agent.rss() >> 10} KiB", 5)
-
-
-def error_of(function, *args, **kwargs):
-    """The RpcError that a call ends with; an assertion when it succeeds."""
-    try:
-        result = function(*args, **kwargs)
-    except RpcError as e:
-        assert e.message, "an error without a sentence"
-        return e
-    raise AssertionError(f"no error but {result!r}")
+               f"resident memory within {slack >> 20} MiB of {before >> 10} KiB", 5)

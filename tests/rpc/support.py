@@ -1,4 +1,4 @@
-"""Starts guestd for the tests, and looks at it from outside through /proc."""
+"""What the tests share: starting guestd, looking at it from outside through /proc, waiting."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from client import TIMEOUT, connect
+from client import TIMEOUT, RpcError, connect
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = os.path.abspath(os.environ.get("GUESTD_BIN") or ROOT / "build" / "guestd")
@@ -40,6 +40,16 @@ def eventually(condition, what, timeout=TIMEOUT):
             return value
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
         time.sleep(0.02)
+
+
+def error_of(function, *args, **kwargs):
+    """The RpcError that a call ends with; an assertion when it succeeds."""
+    try:
+        result = function(*args, **kwargs)
+    except RpcError as e:
+        assert e.message, "an error without a sentence"
+        return e
+    raise AssertionError(f"no error but {result!r}")
 
 
 class Remote:
@@ -148,8 +158,11 @@ class Daemon:
         return self._memory("VmRSS")
 
     def peak(self):
-        """The most resident memory it ever had, in bytes."""
+        """The most resident memory since the start or reset_peak(), in bytes."""
         return self._memory("VmHWM")
+
+    def reset_peak(self):
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def _memory(self, name):
         status = Path(f"/proc/{self.pid}/status").read_text()

@@ -1,0 +1,50 @@
+/*
+ * base/sys.h - system calls that libc lacks, or that must not go through it
+ *
+ * The raw calls return -errno and touch neither errno nor any thread-local state: a child that
+ * shares our memory (proc/spawn.c) may use them.  The only file with #ifdefs on machines.
+ */
+#ifndef BASE_SYS_H
+#define BASE_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * How a file was found: equal stamps, same contents, as far as a file system can tell.  One
+ * that is not there has a stamp too.
+ */
+struct file_stamp {
+	int err; /* 0 or -errno */
+	uint32_t dev_major, dev_minor;
+	uint64_t ino, size;
+	int64_t mtime_s, ctime_s;
+	uint32_t mtime_ns, ctime_ns;
+};
+
+/* Raw: no errno. */
+long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
+void sys_stamp(const char *path, struct file_stamp *out);
+int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+
+/*
+ * A child in our memory but not in our thread: it runs FN(ARG) on STACK, never returns from
+ * it, and shares nothing else.  FLAGS beyond CLONE_VM and SIGCHLD are the caller's, such as
+ * CLONE_VFORK.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno.
+ */
+pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg);
+
+/*
+ * For functions that run in such a child: the instrumentation of a sanitizer writes to
+ * thread-local state, which is our thread's.
+ */
+#if defined(__clang__)
+#define SYS_CHILD __attribute__((disable_sanitizer_instrumentation, no_stack_protector))
+#else
+#define SYS_CHILD                                                                                  \
+	__attribute__((no_sanitize_address, no_sanitize_thread, no_sanitize_undefined,             \
+		optimize("no-stack-protector")))
+#endif
+
+#endif

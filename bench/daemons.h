@@ -1,0 +1,43 @@
+/*
+ * bench/daemons.h - the daemons under test, and a supervisor that leaves nothing of them behind
+ *
+ * The bench runs in a child of its own process.  The parent only waits: when the child is gone,
+ * however it went, every process that it left (they fall to the parent, a subreaper) is ended and
+ * the directory of sockets removed.
+ */
+#ifndef BENCH_DAEMONS_H
+#define BENCH_DAEMONS_H
+
+#include "bench/bench.h"
+#include "bench/spawn.h"
+#include "ctl/client.h"
+
+/* Makes the directory and forks.  Returns in the child alone; the parent exits with its status. */
+void supervise(void);
+
+/* Starts both daemons; gives up when one does not answer. */
+void daemons_start(const struct options *o);
+
+/* TERM and wait: guestd's exit is part of what is to work. */
+void daemons_stop(void);
+
+/* A blocking connection. */
+int minimal_connect(void);
+int guestd_connect(void);
+/* WINDOW 0: transport mode. */
+struct client *guestd_client(uint32_t window);
+
+/* The request for ARGV in one call of proc.exec; gives up when it cannot be queued. */
+uint32_t guestd_exec(struct client *c, const char *program, const char *argument);
+
+/* "exit code 0", or gives up. */
+void guestd_exited(const struct client_msg *msg);
+
+/* KEY of /proc/PID/status of guestd in KiB. */
+long guestd_memory(const char *key);
+
+/* All LEN bytes, or gives up. */
+void read_all(int fd, void *bytes, size_t len);
+void write_all(int fd, const void *bytes, size_t len);
+
+#endif

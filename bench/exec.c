@@ -1,0 +1,250 @@
+/* bench/exec.c - running programs: one after another, and many in flight on one connection */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "bench/daemons.h"
+
+#define WAIT_MS 20000
+
+static int minimal_fd = -1;
+static struct client *client;
+
+/* --- one after another --- */
+
+/* What no daemon can beat: no client, no wake-up of a second process. */
+static void bare_once(const char *program)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char text[512], *argv[] = {text, NULL}, *envp[] = {path, NULL};
+	struct spawn s = {argv, envp, -1, -1, 0};
+	int out[2], err[2], status, pidfd = -1;
+	pid_t pid;
+
+	snprintf(text, sizeof(text), "%s", program);
+	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
+		give_up("no pipe: %m");
+	s.out = out[1];
+	s.err = err[1];
+	pid = spawn(&s, &pidfd);
+	close(out[1]);
+	close(err[1]);
+	if (pid < 0 || s.error)
+		give_up("cannot run %s", program);
+	while (read(out[0], text, sizeof(text)) > 0 || read(err[0], text, sizeof(text)) > 0)
+		;
+	close(out[0]);
+	close(err[0]);
+	waitpid(pid, &status, 0);
+	close(pidfd);
+	if (status != 0)
+		give_up("%s failed", program);
+}
+
+static size_t minimal_request(char *at, uint32_t id, const char *program)
+{
+	size_t len = strlen(program) + 1;
+	uint32_t head[2] = {(uint32_t)(4 + len), id};
+
+	memcpy(at, head, sizeof(head));
+	memcpy(at + sizeof(head), program, len);
+	return sizeof(head) + len;
+}
+
+static void minimal_once(const char *program)
+{
+	char request[512];
+	uint32_t head[3] = {0};
+
+	write_all(minimal_fd, request, minimal_request(request, 1, program));
+	if (read(minimal_fd, head, sizeof(head)) != sizeof(head) || head[0] != 8 || head[2] != 0)
+		give_up("the minimal agent: %s failed", program);
+}
+
+static void guestd_once(const char *program)
+{
+	uint32_t id = guestd_exec(client, program, NULL);
+	struct client_msg msg;
+
+	if (client_response(client, id, WAIT_MS, &msg) < 0)
+		give_up("proc.exec: %s", client_why(client));
+	guestd_exited(&msg);
+}
+
+static void times(const struct contestant *c, struct samples *results, void (*once)(const char *))
+{
+	for (uint64_t i = 0; i < c->count; i++) {
+		double from = now_us();
+
+		once(c->program);
+		samples_add(results, now_us() - from);
+	}
+}
+
+static void bare_times(const struct contestant *c, struct samples *results)
+{
+	times(c, results, bare_once);
+}
+
+static void minimal_times(const struct contestant *c, struct samples *results)
+{
+	times(c, results, minimal_once);
+}
+
+static void guestd_times(const struct contestant *c, struct samples *results)
+{
+	times(c, results, guestd_once);
+}
+
+static void connect_both(void)
+{
+	minimal_fd = minimal_connect();
+	client = guestd_client(0);
+}
+
+static void disconnect_both(void)
+{
+	fd_close(&minimal_fd);
+	client_close(client);
+	client = NULL;
+}
+
+void bench_exec(const struct options *o)
+{
+	const char *const programs[] = {"/bin/true", o->tiny_true};
+	const char *const names[] = {"/bin/true", "static"};
+
+	puts("\nexec, one after another, us       median      p99   of minimal   of bare   goal");
+	connect_both();
+	for (size_t p = 0; p < ARRAY_LEN(programs); p++) {
+		struct contestant cs[] = {
+			{.name = "bare spawn", .run = bare_times},
+			{.name = "minimal agent", .run = minimal_times},
+			{.name = "guestd proc.exec", .run = guestd_times},
+		};
+
+		for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
+			cs[i].program = programs[p];
+			cs[i].count = o->quick ? 20 : 50;
+		}
+		contest(cs, ARRAY_LEN(cs), o->rounds);
+		for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
+			printf("  %-10s %-18s %8.1f %8.1f   ", names[p], cs[i].name,
+				samples_quantile(&cs[i].all, 0.5),
+				samples_quantile(&cs[i].all, 0.99));
+			if (i == 0)
+				puts("");
+			else if (i == 1)
+				printf("%10s   %7.2f\n", "", contest_ratio(&cs[1], &cs[0]));
+			else
+				printf("%10.2f   %7.2f   <= 1.10 of minimal%s\n",
+					contest_ratio(&cs[2], &cs[1]),
+					contest_ratio(&cs[2], &cs[0]),
+					p == 0 ? ", <= 1.25 of bare" : "");
+		}
+		contest_free(cs, ARRAY_LEN(cs));
+	}
+	disconnect_both();
+}
+
+/* --- many in flight --- */
+
+/* Both clients keep WIDTH requests open and answer all answers of one read with one write. */
+static void minimal_rate(const struct contestant *c, struct samples *results)
+{
+	char requests[65536], answers[65536];
+	uint64_t sent = 0, done = 0;
+	size_t have = 0, queued = 0, used;
+	double from = now_us();
+
+	while (done < c->count) {
+		uint32_t head[3];
+		ssize_t n;
+
+		while (sent < c->count && sent - done < c->width) {
+			queued += minimal_request(requests + queued, (uint32_t)sent, c->program);
+			sent++;
+		}
+		if (queued)
+			write_all(minimal_fd, requests, queued);
+		queued = 0;
+		n = read(minimal_fd, answers + have, sizeof(answers) - have);
+		if (n <= 0)
+			give_up("the minimal agent ended");
+		have += (size_t)n;
+		for (used = 0; have - used >= sizeof(head); used += 4 + head[0]) {
+			memcpy(head, answers + used, sizeof(head));
+			if (have - used < 4 + head[0])
+				break;
+			if (head[2] != 0)
+				give_up("the minimal agent: %s failed", c->program);
+			done++;
+		}
+		memmove(answers, answers + used, have - used);
+		have -= used;
+	}
+	samples_add(results, (double)c->count * 1e6 / (now_us() - from));
+}
+
+static void guestd_rate(const struct contestant *c, struct samples *results)
+{
+	uint64_t sent = 0, done = 0;
+	double from = now_us();
+
+	while (done < c->count) {
+		struct client_msg msg;
+		int n;
+
+		for (; sent < c->count && sent - done < c->width; sent++)
+			guestd_exec(client, c->program, NULL);
+		/* Only an empty queue of answers waits, and only waiting writes. */
+		n = client_next(client, 0, &msg);
+		if (n == 0)
+			n = client_next(client, WAIT_MS, &msg);
+		if (n <= 0)
+			give_up("proc.exec: %s", n ? client_why(client) : "no answer");
+		if (msg.type == MSG_RESPONSE) {
+			guestd_exited(&msg);
+			done++;
+		}
+	}
+	samples_add(results, (double)c->count * 1e6 / (now_us() - from));
+}
+
+void bench_rate(const struct options *o)
+{
+	const char *const programs[] = {"/bin/true", o->tiny_true};
+	const char *const names[] = {"/bin/true", "static"};
+	const unsigned widths[] = {16, 64};
+
+	puts("\nexec, many in flight, per second        minimal agent   guestd   ratio   goal");
+	connect_both();
+	for (size_t i = 0; i < ARRAY_LEN(programs) * ARRAY_LEN(widths); i++) {
+		size_t p = i / ARRAY_LEN(widths);
+		unsigned width = widths[i % ARRAY_LEN(widths)];
+		uint64_t count = (p == 0 ? 200 : 1000) / (o->quick ? 2 : 1);
+		struct contestant cs[] = {
+			{.name = "minimal",
+				.run = minimal_rate,
+				.program = programs[p],
+				.count = count,
+				.width = width},
+			{.name = "guestd",
+				.run = guestd_rate,
+				.program = programs[p],
+				.count = count,
+				.width = width},
+		};
+
+		contest(cs, ARRAY_LEN(cs), o->rounds);
+		printf("  %-10s %2u in flight                %11.0f %8.0f   %5.2f   >= 0.90\n",
+			names[p], width, samples_quantile(&cs[0].all, 0.5),
+			samples_quantile(&cs[1].all, 0.5), contest_ratio(&cs[1], &cs[0]));
+		contest_free(cs, ARRAY_LEN(cs));
+	}
+	disconnect_both();
+}

@@ -1,0 +1,139 @@
+/* bench/stream.c - a child's output on its way to the client */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/mem.h"
+#include "bench/daemons.h"
+
+#define MIB      (1u << 20)
+#define WAIT_MS  20000
+#define WINDOW   (4 * MIB)
+#define SPLICE   0 /* as a copier's chunk: no buffer at all */
+#define PER_MIBS (1e6 / MIB)
+
+static struct client *clients[2];
+static char *buffer; /* 1 MiB */
+
+/* The daemon at its barest: one child, one pipe of 1 MiB, one socket.  Runs in a process of its own. */
+static int copy(const char *program, uint64_t bytes, size_t chunk, int to)
+{
+	static char none[] = "A=";
+	char path[512], number[24], *argv[] = {path, number, NULL}, *envp[] = {none, NULL};
+	struct spawn s = {argv, envp, -1, -1, 0};
+	int out[2], status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s", program);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)bytes);
+	if (pipe2(out, O_CLOEXEC) < 0 || fcntl(out[1], F_SETPIPE_SZ, MIB) < 0)
+		return 1;
+	s.out = out[1];
+	pid = spawn(&s, NULL);
+	close(out[1]);
+	if (pid < 0 || s.error)
+		return 1;
+	for (;;) {
+		ssize_t n = chunk == SPLICE ? splice(out[0], NULL, to, NULL, MIB, SPLICE_F_MOVE)
+					    : read(out[0], buffer, chunk);
+
+		if (n == 0)
+			break;
+		if (n < 0 || (chunk != SPLICE && fd_write_all(to, buffer, (size_t)n) < 0))
+			return 1;
+	}
+	waitpid(pid, &status, 0);
+	return status != 0;
+}
+
+static void copy_rate(const struct contestant *c, struct samples *results)
+{
+	uint64_t have = 0;
+	double from = now_us();
+	int fds[2], status;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+		give_up("no socket pair: %m");
+	pid = fork();
+	if (pid == 0)
+		_exit(copy(c->program, c->count, c->width, fds[1]));
+	close(fds[1]);
+	for (;;) {
+		ssize_t n = read(fds[0], buffer, MIB);
+
+		if (n <= 0)
+			break;
+		have += (uint64_t)n;
+	}
+	close(fds[0]);
+	waitpid(pid, &status, 0);
+	if (status != 0 || have != c->count)
+		give_up("%s: %llu bytes came", c->name, (unsigned long long)have);
+	samples_add(results, (double)have * PER_MIBS / (now_us() - from));
+}
+
+static void guestd_rate(const struct contestant *c, struct samples *results)
+{
+	struct client *client = clients[c->width];
+	uint64_t have = 0;
+	char number[24];
+	double from = now_us();
+	struct client_msg msg;
+	uint32_t id;
+
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)c->count);
+	id = guestd_exec(client, c->program, number);
+	do {
+		if (client_next(client, WAIT_MS, &msg) <= 0)
+			give_up("proc.exec: %s", client_why(client));
+		if (msg.type == MSG_DATA && msg.id == id && msg.channel == 1)
+			have += msg.len;
+	} while (msg.type != MSG_RESPONSE);
+	guestd_exited(&msg);
+	if (have != c->count)
+		give_up("%s: %llu bytes came", c->name, (unsigned long long)have);
+	samples_add(results, (double)have * PER_MIBS / (now_us() - from));
+}
+
+void bench_stream(const struct options *o)
+{
+	struct contestant cs[] = {
+		{.name = "copy: read + write, 1 MiB", .run = copy_rate, .width = MIB},
+		{.name = "copy: read + write, 256 KiB", .run = copy_rate, .width = MIB / 4},
+		{.name = "copy: read + write, 64 KiB", .run = copy_rate, .width = MIB / 16},
+		{.name = "copy: splice", .run = copy_rate, .width = SPLICE},
+		{.name = "guestd, transport mode", .run = guestd_rate, .width = 0},
+		{.name = "guestd, credits, window 4 MiB", .run = guestd_rate, .width = 1},
+	};
+	uint64_t bytes = o->quick ? 128 * (uint64_t)MIB : 1024 * (uint64_t)MIB;
+	struct contestant *best = &cs[0];
+
+	buffer = xmalloc(MIB);
+	clients[0] = guestd_client(0);
+	clients[1] = guestd_client(WINDOW);
+	for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
+		cs[i].program = o->flood;
+		cs[i].count = bytes;
+	}
+	contest(cs, ARRAY_LEN(cs), o->rounds > 3 ? (o->rounds + 1) / 2 : o->rounds);
+	for (size_t i = 1; i < ARRAY_LEN(cs) && cs[i].run == copy_rate; i++) {
+		if (samples_quantile(&cs[i].all, 0.5) > samples_quantile(&best->all, 0.5))
+			best = &cs[i];
+	}
+	printf("\na child's output, %llu MiB, MiB/s          median   of the best copy   goal\n",
+		(unsigned long long)(bytes / MIB));
+	for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
+		printf("  %-36s %8.0f", cs[i].name, samples_quantile(&cs[i].all, 0.5));
+		if (cs[i].run == guestd_rate)
+			printf("   %16.2f   >= 0.80", contest_ratio(&cs[i], best));
+		puts(&cs[i] == best ? "   the best copy" : "");
+	}
+	contest_free(cs, ARRAY_LEN(cs));
+	client_close(clients[0]);
+	client_close(clients[1]);
+	free(buffer);
+}

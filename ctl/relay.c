@@ -1,0 +1,208 @@
+/* ctl/relay.c - a whole call between the agent and our own descriptors */
+#include "ctl/relay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/report.h"
+#include "ctl/text.h"
+
+/* Bytes of output that may be on their way: what a fast network holds in a round trip. */
+#define WINDOW (1u << 20)
+
+/* Messages taken before input and signals have their turn again. */
+#define BATCH 64
+
+static const int canceling[] = {SIGINT, SIGTERM, SIGHUP};
+static struct sigaction before[ARRAY_LEN(canceling)]; /* what the caller of guestctl had set */
+static int signal_pipe[2] = {-1, -1};
+
+/*
+ * The next one is not caught, so that it works while we are blocked in a write to a terminal
+ * that was stopped.
+ */
+static void restore_signals(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(canceling); i++)
+		sigaction(canceling[i], &before[i], NULL);
+}
+
+static void on_signal(int number)
+{
+	int saved = errno;
+	char byte = (char)number;
+
+	restore_signals();
+	if (write(signal_pipe[1], &byte, 1) < 0)
+		errno = 0; /* the pipe holds a signal already: as good */
+	errno = saved;
+}
+
+static int watch_signals(void)
+{
+	struct sigaction catch = {.sa_handler = on_signal};
+
+	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_LEN(canceling); i++)
+		sigaction(canceling[i], NULL, &before[i]);
+	for (size_t i = 0; i < ARRAY_LEN(canceling); i++) {
+		/* What nohup and a shell's background jobs ignore stays ignored. */
+		if (before[i].sa_handler != SIG_IGN)
+			sigaction(canceling[i], &catch, NULL);
+	}
+	/* Whoever reads our output may go: the call is to be canceled then. */
+	signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+int relay_write(int fd, const char *bytes, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, bytes, len);
+
+		if (n < 0 && errno == EAGAIN) {
+			struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+			poll(&p, 1, -1);
+		} else if (n < 0 && errno != EINTR) {
+			return -errno;
+		}
+		n = MAX(n, 0);
+		bytes += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* 0 or -errno. */
+static int take(struct relay *r, const struct client_msg *msg)
+{
+	/* The other side reads no more: neither do we. */
+	if (msg->type == MSG_END && msg->channel == 0)
+		r->in_fd = -1;
+	if (r->take_err)
+		return 0;
+	r->take_err = r->take(r->ctx, msg);
+	if (!r->take_err)
+		return 0;
+	r->in_fd = -1;
+	return client_cancel(r->client, r->id);
+}
+
+/* What has come, up to a batch: 1 with the response, 0, or -errno; *MORE: there may be more. */
+static int take_batch(struct relay *r, struct client_msg *msg, bool *more)
+{
+	for (int i = 0; i < BATCH; i++) {
+		int n = client_next(r->client, 0, msg);
+
+		*more = n > 0;
+		if (n <= 0)
+			return n;
+		if (msg->id != r->id || msg->type == MSG_NOTIFICATION || msg->type == MSG_CREDIT)
+			continue;
+		if (msg->type == MSG_RESPONSE)
+			return 1;
+		n = take(r, msg);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+/* One read's worth of input.  0 or -errno. */
+static int feed(struct relay *r)
+{
+	char bytes[MAX_DATA];
+	ssize_t n = read(r->in_fd, bytes, MIN(sizeof(bytes), client_room(r->client, r->id)));
+
+	if (n > 0)
+		return client_data(r->client, r->id, 0, bytes, (size_t)n);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n < 0)
+		r->in_err = -errno;
+	r->in_fd = -1;
+	return client_end(r->client, r->id, 0);
+}
+
+static int hear_signal(struct relay *r)
+{
+	char byte;
+
+	if (read(signal_pipe[0], &byte, 1) != 1)
+		return 0;
+	r->signal = byte;
+	r->in_fd = -1;
+	return client_cancel(r->client, r->id);
+}
+
+/* Waits, unless MORE, and serves input and signals.  0 or -errno. */
+static int serve(struct relay *r, bool more)
+{
+	bool feeding = r->in_fd >= 0 && client_room(r->client, r->id) > 0;
+	struct pollfd p[] = {
+		{.fd = client_fd(r->client), .events = client_events(r->client)},
+		{.fd = signal_pipe[0], .events = POLLIN},
+		{.fd = feeding ? r->in_fd : -1, .events = POLLIN},
+	};
+
+	if (poll(p, ARRAY_LEN(p), more ? 0 : -1) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (p[1].revents)
+		return hear_signal(r);
+	return p[2].revents ? feed(r) : 0;
+}
+
+/* 0 with the response, or -errno. */
+static int run_call(struct relay *r, struct client_msg *response)
+{
+	bool more;
+	int n = 0;
+
+	while (n == 0) {
+		n = take_batch(r, response, &more);
+		if (n == 0)
+			n = serve(r, more);
+	}
+	return n < 0 ? n : 0;
+}
+
+static int finish(const struct ctl *ctl, const struct relay *r, const struct client_msg *msg)
+{
+	if (r->in_err)
+		report_note(ctl, "cannot read standard input: %s", strerror(-r->in_err));
+	if (r->take_err == -EPIPE)
+		return STATUS_SIGNALED + SIGPIPE;
+	if (r->take_err)
+		return ctl_fail(ctl, "cannot write the output: %s", strerror(-r->take_err));
+	if (msg->error && r->signal && text_is(val_get(msg->error, "code"), "canceled"))
+		return STATUS_SIGNALED + r->signal;
+	return msg->error ? ctl_error(ctl, msg->error) : 0;
+}
+
+int relay_run(struct ctl *ctl, struct relay *r, const struct val **result)
+{
+	struct client_msg msg;
+	int err, status = ctl_connect(ctl, WINDOW, &msg);
+
+	if (status)
+		return status;
+	r->client = ctl->client;
+	r->take_err = r->in_err = r->signal = 0;
+	r->params(r->ctx, client_begin(r->client, r->method, &r->id));
+	if (client_send(r->client))
+		return ctl_fail(ctl, "%s", client_why(r->client));
+	err = watch_signals();
+	if (err)
+		return ctl_fail(ctl, "cannot make a pipe: %s", strerror(-err));
+	err = run_call(r, &msg);
+	restore_signals();
+	signal(SIGPIPE, SIG_DFL);
+	*result = msg.result;
+	return err ? ctl_lost(ctl) : finish(ctl, r, &msg);
+}

@@ -1,0 +1,48 @@
+/*
+ * ctl/relay.h - a whole call between the agent and our own descriptors
+ *
+ * Connects, sends the request and runs the call to its response: what comes goes to a callback,
+ * a descriptor feeds channel 0 as far as the agent gives credit.  The first SIGINT, SIGTERM or
+ * SIGHUP cancels the call; the second ends us, in whatever we are blocked.
+ *
+ * Thread: main, one relay at a time (signal handlers have no context).
+ */
+#ifndef CTL_RELAY_H
+#define CTL_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/check.h"
+#include "ctl/command.h"
+
+struct relay {
+	/* in */
+	const char *method;
+	void (*params)(void *ctx, struct enc *e); /* encodes the parameters: one value */
+	/*
+	 * Each data, end and event of the call.  0, or -errno when it has nowhere to go any
+	 * more: then the call is canceled and the rest dropped.
+	 */
+	int (*take)(void *ctx, const struct client_msg *msg);
+	void *ctx;
+	int in_fd; /* to channel 0, with its end; -1: none.  Stays the caller's */
+
+	/* private */
+	struct client *client;
+	uint32_t id;
+	int take_err, in_err; /* -errno that ended our output and our input */
+	int signal;           /* that canceled the call, or 0 */
+};
+
+/*
+ * 0 with the result, which lives as long as the connection is not used; or an exit status, with
+ * the reason on stderr: 128 and the signal's number, too, for a call that a signal canceled and,
+ * as SIGPIPE would have it, when nobody reads our output.
+ */
+MUST_CHECK int relay_run(struct ctl *ctl, struct relay *r, const struct val **result);
+
+/* All of it, also to a descriptor that somebody made non-blocking.  0 or -errno. */
+MUST_CHECK int relay_write(int fd, const char *bytes, size_t len);
+
+#endif

@@ -1,0 +1,15 @@
+/*
+ * ctl/report.h - errors on stderr: a line for people, an object with --json
+ */
+#ifndef CTL_REPORT_H
+#define CTL_REPORT_H
+
+#include "ctl/command.h"
+
+/* Says MESSAGE under CODE; returns STATUS. */
+int report(const struct ctl *ctl, int status, const char *code, const char *message);
+
+/* A remark that changes nothing: "guestctl: exec: …".  Left out with --json. */
+void report_note(const struct ctl *ctl, const char *fmt, ...) PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,168 @@
+/* guestd/chan.c - the stream of a call: data and events under credit */
+#include "guestd/chan.h"
+
+#include "guestd/conn.h"
+#include "guestd/req.h"
+#include "proto/limits.h"
+
+/* Credit never grows past what a JavaScript number holds exactly. */
+#define CREDIT_MAX (UINT64_C(1) << 53)
+
+void chan_open(struct req *req, const struct chan_ops *ops, void *owner)
+{
+	struct chan *ch = &req->chan;
+
+	ASSERT(!ch->ops);
+	ch->ops = ops;
+	ch->owner = owner;
+	ch->credit = req->conn->credit_mode ? req->conn->window : CREDIT_MAX;
+	ch->granted = INPUT_WINDOW;
+}
+
+/* Queues the stream for sending if it has something and may. */
+static void schedule(struct req *req)
+{
+	struct chan *ch = &req->chan;
+
+	if (!ch->ready || ch->credit == 0 || !list_empty(&ch->link))
+		return;
+	list_add_tail(&req->conn->sendable, &ch->link);
+	conn_flush_later(req->conn);
+}
+
+void chan_ready(struct req *req)
+{
+	req->chan.ready = true;
+	schedule(req);
+}
+
+bool chan_pull(struct req *req, struct chunk *chunk)
+{
+	struct chan *ch = &req->chan;
+	size_t max = (size_t)MIN(ch->credit, MAX_DATA);
+
+	max = MIN(max, req->conn->max_frame - DATA_HEADER_MAX);
+	ch->ready = ch->ops->pull(ch->owner, max, chunk);
+	if (!ch->ready)
+		list_del(&ch->link);
+	return ch->ready;
+}
+
+void chan_taken(struct req *req, const struct chunk *chunk)
+{
+	struct chan *ch = &req->chan;
+
+	list_del(&ch->link);
+	if (req->conn->credit_mode)
+		ch->credit -= chunk->len;
+	schedule(req); /* at the end of the line */
+	ch->ops->taken(ch->owner, chunk);
+}
+
+void chan_add_credit(struct req *req, uint64_t n)
+{
+	struct chan *ch = &req->chan;
+
+	if (!req->conn->credit_mode)
+		return;
+	ch->credit = n > CREDIT_MAX - ch->credit ? CREDIT_MAX : ch->credit + n;
+	if (ch->ops)
+		schedule(req);
+}
+
+void chan_input(struct req *req, unsigned channel, const char *bytes, size_t len)
+{
+	struct chan *ch = &req->chan;
+
+	if (req->conn->credit_mode) {
+		if (len > ch->granted) {
+			conn_goodbye(req->conn, ERR_PROTOCOL, "data beyond the credit of its call");
+			return;
+		}
+		ch->granted -= len;
+	}
+	ch->input_pending += len;
+	req->conn->input_pending += len;
+	if (ch->input_ended || !ch->ops->data)
+		chan_consumed(req, len);
+	else if (len)
+		ch->ops->data(ch->owner, channel, bytes, len);
+}
+
+void chan_input_end(struct req *req, unsigned channel)
+{
+	struct chan *ch = &req->chan;
+
+	if (ch->input_ended)
+		return;
+	ch->input_ended = true;
+	if (ch->ops->eof)
+		ch->ops->eof(ch->owner, channel);
+}
+
+void chan_consumed(struct req *req, size_t len)
+{
+	struct conn *conn = req->conn;
+	struct chan *ch = &req->chan;
+	struct enc e;
+
+	ASSERT(len <= ch->input_pending);
+	ch->input_pending -= len;
+	conn->input_pending -= len;
+	ch->consumed += len;
+	conn_flush_later(conn); /* it may read on */
+	/* Credit goes back in halves of the window: few messages, never a stall. */
+	if (!conn->credit_mode || ch->consumed < INPUT_WINDOW / 2)
+		return;
+	conn_message_begin(conn, &e);
+	enc_array(&e, 3);
+	enc_uint(&e, MSG_CREDIT);
+	enc_uint(&e, req->id);
+	enc_uint(&e, ch->consumed);
+	conn_message_end(conn, &e);
+	ch->granted += ch->consumed;
+	ch->consumed = 0;
+}
+
+void chan_cancel(struct req *req)
+{
+	struct chan *ch = &req->chan;
+
+	if (!ch->ops || ch->canceled)
+		return;
+	ch->canceled = true;
+	ch->ops->cancel(ch->owner);
+}
+
+void chan_event_begin(struct req *req, struct enc *e)
+{
+	conn_message_begin(req->conn, e);
+	enc_array(e, 3);
+	enc_uint(e, MSG_EVENT);
+	enc_uint(e, req->id);
+}
+
+void chan_event_end(struct req *req, struct enc *e)
+{
+	conn_message_end(req->conn, e);
+}
+
+void chan_end(struct req *req, enum channel channel)
+{
+	struct enc e;
+
+	conn_message_begin(req->conn, &e);
+	enc_array(&e, 3);
+	enc_uint(&e, MSG_END);
+	enc_uint(&e, req->id);
+	enc_uint(&e, channel);
+	conn_message_end(req->conn, &e);
+}
+
+void chan_fini(struct req *req)
+{
+	list_del(&req->chan.link);
+	req->conn->input_pending -= req->chan.input_pending;
+	req->chan.input_pending = 0;
+	req->chan.ops = NULL;
+}

@@ -1,0 +1,465 @@
+/* guestd/conn.c - one host connection: its socket, its output, its life */
+#include "guestd/conn.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <linux/sockios.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "guestd/req.h"
+#include "proto/limits.h"
+
+/* What one connection may send in a turn before the others have theirs. */
+#define FLUSH_BUDGET (1u << 20)
+
+/* Small data is gathered behind the control messages up to here, for one write. */
+#define GATHER_MAX (64u << 10)
+
+/* A peer that must show a token has this long, so that it cannot hold a place for ever. */
+#define TOKEN_DEADLINE 30.0
+
+/* How long the last message is waited for, and how often we look. */
+#define LINGER_MAX   5.0
+#define LINGER_CHECK 0.02
+/* A transport that cannot say what was taken (virtio-vsock before Linux 6.13) gets this long. */
+#define LINGER_BLIND 1.0
+
+/* How often a connection that is not read is asked whether its peer is still there. */
+#define WATCH_INTERVAL 1.0
+
+static struct {
+	struct list all;
+	size_t n;
+	unsigned number;
+	/* Every connection reads into this one buffer: what it holds is used up before the next. */
+	char chunk[READ_CHUNK];
+} conns = {.all = {&conns.all, &conns.all}};
+
+size_t conn_count(void)
+{
+	return conns.n;
+}
+
+void conn_flush_later(struct conn *conn)
+{
+	if (conn->state != CONN_DEAD)
+		turn_request(&conn->turn);
+}
+
+static void bury(struct grave *grave)
+{
+	struct conn *conn = CONTAINER_OF(grave, struct conn, grave);
+
+	frame_fini(&conn->in);
+	buf_fini(&conn->out);
+	fd_close(&conn->fd);
+	free(conn);
+}
+
+static void drop_reqs(struct conn *conn)
+{
+	while (!list_empty(&conn->reqs))
+		req_drop(LIST_FIRST(&conn->reqs, struct req, link));
+}
+
+void conn_kill(struct conn *conn, const char *why)
+{
+	if (conn->state == CONN_DEAD)
+		return;
+	log_debug("conn", "closed conn=%u why=\"%s\"", conn->number, why);
+	conn->state = CONN_DEAD;
+	ev_io_stop(loop_ev(), &conn->readable);
+	ev_io_stop(loop_ev(), &conn->writable);
+	ev_timer_stop(loop_ev(), &conn->alive);
+	ev_timer_stop(loop_ev(), &conn->watch);
+	drop_reqs(conn);
+	turn_cancel(&conn->turn);
+	list_del(&conn->link);
+	conns.n--;
+	loop_bury(&conn->grave, bury);
+}
+
+void conn_message_begin(struct conn *conn, struct enc *e)
+{
+	enc_frame_begin(e, &conn->out);
+}
+
+void conn_message_end(struct conn *conn, struct enc *e)
+{
+	/* Killed at the end of the turn only: the caller still holds its request. */
+	if (enc_frame_end(e, conn->max_frame) < 0)
+		conn->overflowed = true;
+	conn_flush_later(conn);
+}
+
+void conn_goodbye(struct conn *conn, int err, const char *why)
+{
+	struct failure f;
+	struct enc e;
+
+	if (conn->state != CONN_OPEN)
+		return;
+	log_limited(LOG_INFO, "conn", "goodbye conn=%u code=%s why=\"%s\"", conn->number,
+		err_name(err), why);
+	drop_reqs(conn);
+	failure_set(&f, err, NULL, NULL, "%s", why);
+	conn_message_begin(conn, &e);
+	enc_array(&e, 3);
+	enc_uint(&e, MSG_NOTIFICATION);
+	enc_str(&e, "goodbye");
+	failure_encode(&f, &e);
+	conn_message_end(conn, &e);
+	conn->state = CONN_LINGERING;
+	conn->linger_since = loop_now();
+	ev_timer_stop(loop_ev(), &conn->alive);
+	/* Read on, to throw away: a peer that is busy writing would never see the message. */
+	conn->paused = false;
+	ev_io_start(loop_ev(), &conn->readable);
+	conn->watch.repeat = LINGER_CHECK;
+	ev_timer_again(loop_ev(), &conn->watch);
+}
+
+void conn_goodbye_all(int err, const char *why)
+{
+	list_each_safe(link, &conns.all)
+		conn_goodbye(CONTAINER_OF(link, struct conn, link), err, why);
+}
+
+/* Reading */
+
+static bool may_read(const struct conn *conn)
+{
+	return conn->state == CONN_OPEN && buf_len(&conn->out) < OUT_HIGH &&
+	       (conn->credit_mode || conn->input_pending < INPUT_HIGH);
+}
+
+static void pause_reading(struct conn *conn)
+{
+	if (conn->paused || conn->state != CONN_OPEN)
+		return;
+	conn->paused = true;
+	ev_io_stop(loop_ev(), &conn->readable);
+	conn->watch.repeat = WATCH_INTERVAL;
+	ev_timer_again(loop_ev(), &conn->watch);
+}
+
+/* Hands out the frames that are there, as long as there is room for what they cause. */
+static void parse(struct conn *conn)
+{
+	const char *body;
+	size_t len;
+	int r = 1;
+
+	while (r == 1 && may_read(conn)) {
+		conn->in.max = conn->max_frame;
+		r = frame_next(&conn->in, &body, &len);
+		if (r == 1)
+			dispatch(conn, body, len);
+	}
+	if (conn->state != CONN_OPEN) {
+		conn->in.left = 0;
+	} else if (r == ERR_PROTOCOL || (r == 1 && frame_keep(&conn->in) < 0)) {
+		conn->in.left = 0;
+		conn_goodbye(conn, ERR_PROTOCOL, conn->in.why);
+	} else if (r == 1) {
+		pause_reading(conn);
+	}
+}
+
+static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	struct conn *conn = CONTAINER_OF(w, struct conn, readable);
+	/*
+	 * Also after EPOLLERR alone, which is all that a reset of the vsock transport raises
+	 * (virtio_vsock_reset_sock): the read then fails.
+	 */
+	ssize_t n = recv(conn->fd, conns.chunk, sizeof(conns.chunk), 0);
+
+	(void)ev, (void)revents;
+	if (n == 0) {
+		conn_kill(conn, "closed by the peer");
+	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_kill(conn, err_name(-errno));
+	} else if (n > 0 && conn->state == CONN_OPEN) {
+		conn->last_in = loop_now();
+		frame_push(&conn->in, conns.chunk, (size_t)n);
+		parse(conn);
+	}
+}
+
+static void read_on(struct conn *conn)
+{
+	if (!conn->paused || !may_read(conn))
+		return;
+	conn->paused = false;
+	ev_timer_stop(loop_ev(), &conn->watch);
+	parse(conn);
+	if (conn->state == CONN_OPEN && !conn->paused)
+		ev_io_start(loop_ev(), &conn->readable);
+}
+
+/* Writing */
+
+/* True when the socket takes no more now, or the connection is dead. */
+static bool sent(struct conn *conn, ssize_t n, size_t wanted)
+{
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM) {
+		conn_kill(conn, err_name(-errno));
+		return true;
+	}
+	if (n > 0)
+		conn->last_out = loop_now();
+	if (n < 0 || (size_t)n < wanted) {
+		conn->blocked = true;
+		ev_io_start(loop_ev(), &conn->writable);
+	}
+	return conn->blocked;
+}
+
+/* The control queue alone. */
+static bool send_control(struct conn *conn)
+{
+	size_t len = buf_len(&conn->out);
+	ssize_t n = send(conn->fd, buf_bytes(&conn->out), len, MSG_NOSIGNAL);
+
+	if (n > 0)
+		buf_consume(&conn->out, (size_t)n);
+	return sent(conn, n, len);
+}
+
+/* What the socket did not take of a message that it began: SKIP bytes of it are out. */
+static int keep_rest(struct conn *conn, const struct iovec *part, size_t skip)
+{
+	for (int i = 0; i < 2; i++) {
+		size_t n = MIN(skip, part[i].iov_len);
+
+		skip -= n;
+		if (buf_add(&conn->out, (char *)part[i].iov_base + n, part[i].iov_len - n) < 0)
+			return -ENOBUFS;
+	}
+	return 0;
+}
+
+/* The control queue and one data message, gathered: its payload is not copied here. */
+static bool send_data(struct conn *conn, struct req *req, const struct chunk *chunk)
+{
+	char header[DATA_HEADER_MAX];
+	size_t header_len =
+		enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
+	size_t control = buf_len(&conn->out);
+	struct iovec iov[] = {
+		{control ? buf_bytes(&conn->out) : NULL, control},
+		{header, header_len},
+		{(char *)chunk->bytes, chunk->len},
+	};
+	size_t total = control + header_len + chunk->len;
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_LEN(iov)};
+	ssize_t n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+
+	if (n > 0)
+		buf_consume(&conn->out, MIN((size_t)n, control));
+	if (n > (ssize_t)control) {
+		if (keep_rest(conn, iov + 1, (size_t)n - control) < 0) {
+			conn_kill(conn, "out of memory");
+			return true;
+		}
+		chan_taken(req, chunk);
+		if (conn->state == CONN_DEAD)
+			return true;
+	}
+	return sent(conn, n, total);
+}
+
+/* A small data message into the control queue, so that many share one write. */
+static void gather(struct conn *conn, struct req *req, const struct chunk *chunk)
+{
+	char header[DATA_HEADER_MAX];
+	size_t n = enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
+
+	if (buf_add(&conn->out, header, n) < 0 ||
+		buf_add(&conn->out, chunk->bytes, chunk->len) < 0) {
+		conn_kill(conn, "out of memory");
+		return;
+	}
+	chan_taken(req, chunk);
+}
+
+/* Large responses that waited for room. */
+static void answer(struct conn *conn)
+{
+	while (conn->state == CONN_OPEN && buf_len(&conn->out) < OUT_HIGH &&
+		!list_empty(&conn->replies)) {
+		struct req *req = LIST_FIRST(&conn->replies, struct req, reply_link);
+
+		list_del(&req->reply_link);
+		req->reply_fn(req);
+	}
+}
+
+static void flush(struct conn *conn)
+{
+	size_t budget = FLUSH_BUDGET;
+
+	while (conn->state != CONN_DEAD && !conn->blocked) {
+		struct req *req;
+		struct chunk chunk;
+
+		answer(conn);
+		req = LIST_FIRST(&conn->sendable, struct req, chan.link);
+		if (req && buf_len(&conn->out) < GATHER_MAX) {
+			if (!chan_pull(req, &chunk))
+				continue;
+			if (budget < chunk.len) { /* the others first */
+				ev_io_start(loop_ev(), &conn->writable);
+				return;
+			}
+			budget -= chunk.len;
+			if (chunk.len <= SMALL_DATA)
+				gather(conn, req, &chunk);
+			else if (send_data(conn, req, &chunk))
+				return;
+		} else if (buf_len(&conn->out) == 0 || send_control(conn)) {
+			return;
+		}
+	}
+}
+
+static void on_turn_end(struct turn *turn)
+{
+	struct conn *conn = CONTAINER_OF(turn, struct conn, turn);
+
+	if (conn->overflowed) {
+		log_limited(LOG_ERROR, "conn", "output queue is full conn=%u", conn->number);
+		conn_kill(conn, "output queue is full");
+		return;
+	}
+	flush(conn);
+	if (conn->state == CONN_OPEN)
+		read_on(conn);
+}
+
+static void on_writable(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	struct conn *conn = CONTAINER_OF(w, struct conn, writable);
+
+	(void)revents;
+	conn->blocked = false;
+	ev_io_stop(ev, w);
+	conn_flush_later(conn);
+}
+
+/* Time */
+
+static bool linger_done(const struct conn *conn)
+{
+	ev_tstamp waited = loop_now() - conn->linger_since;
+	int unread = 0;
+
+	if (waited > LINGER_MAX)
+		return true;
+	if (buf_len(&conn->out))
+		return false;
+	if (ioctl(conn->fd, SIOCOUTQ, &unread) < 0)
+		return waited > LINGER_BLIND;
+	return unread == 0;
+}
+
+static void on_watch(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	struct conn *conn = CONTAINER_OF(w, struct conn, watch);
+	struct pollfd p = {.fd = conn->fd, .events = POLLRDHUP};
+
+	(void)ev, (void)revents;
+	if (conn->state == CONN_LINGERING ? linger_done(conn) : poll(&p, 1, 0) > 0)
+		conn_kill(conn, "closed by the peer, or said goodbye");
+}
+
+static void send_keepalive(struct conn *conn)
+{
+	struct enc e;
+
+	conn_message_begin(conn, &e);
+	enc_array(&e, 3);
+	enc_uint(&e, MSG_NOTIFICATION);
+	enc_str(&e, "keepalive");
+	enc_map_end(&e, enc_map_begin(&e), 0);
+	conn_message_end(conn, &e);
+}
+
+static void on_alive(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	struct conn *conn = CONTAINER_OF(w, struct conn, alive);
+	ev_tstamp now = ev_now(ev), next;
+	/* While we do not read, what the peer takes is its sign of life. */
+	ev_tstamp heard = conn->paused ? MAX(conn->last_in, conn->last_out) : conn->last_in;
+
+	(void)revents;
+	if (!conn->authorized) {
+		conn_goodbye(conn, ERR_UNAUTHORIZED, "no hello with the right token in time");
+		return;
+	}
+	if (now - heard >= 3 * conn->keepalive) {
+		conn_kill(conn, "silent for three keepalive intervals");
+		return;
+	}
+	if (now - conn->last_out >= conn->keepalive && buf_len(&conn->out) == 0) {
+		send_keepalive(conn);
+		conn->last_out = now;
+	}
+	next = MIN(conn->last_out + conn->keepalive, heard + 3 * conn->keepalive) - now;
+	/* Never at once again: with unsent output last_out stands still. */
+	w->repeat = MAX(next, conn->keepalive / 10);
+	ev_timer_again(ev, w);
+}
+
+void conn_set_keepalive(struct conn *conn, ev_tstamp interval)
+{
+	conn->keepalive = interval;
+	conn->alive.repeat = interval;
+	ev_timer_again(loop_ev(), &conn->alive); /* a repeat of 0 stops it */
+}
+
+void conn_set_authorized(struct conn *conn)
+{
+	conn->authorized = true;
+	conn_set_keepalive(conn, conn->keepalive);
+}
+
+/* Birth */
+
+void conn_new(int fd, bool need_token)
+{
+	struct conn *conn = xcalloc(1, sizeof(*conn));
+
+	conn->fd = fd;
+	conn->number = ++conns.number;
+	conn->authorized = !need_token;
+	conn->max_frame = MAX_FRAME;
+	conn->last_in = conn->last_out = loop_now();
+	frame_init(&conn->in, conn->max_frame);
+	buf_init(&conn->out, OUT_MAX);
+	list_init(&conn->sendable);
+	list_init(&conn->replies);
+	list_init(&conn->reqs);
+	list_add_tail(&conns.all, &conn->link);
+	conns.n++;
+	turn_init(&conn->turn, on_turn_end);
+	ev_io_init(&conn->readable, on_readable, fd, EV_READ);
+	ev_io_init(&conn->writable, on_writable, fd, EV_WRITE);
+	ev_init(&conn->alive, on_alive);
+	ev_init(&conn->watch, on_watch);
+	ev_io_start(loop_ev(), &conn->readable);
+	log_debug("conn", "opened conn=%u", conn->number);
+	if (conns.n > MAX_CONNECTIONS) {
+		conn_goodbye(conn, ERR_LIMIT, "max_connections is reached");
+	} else if (need_token) {
+		conn->alive.repeat = TOKEN_DEADLINE;
+		ev_timer_again(loop_ev(), &conn->alive);
+	}
+}

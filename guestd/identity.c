@@ -1,0 +1,38 @@
+/* guestd/identity.c - which agent this is */
+#include "guestd/identity.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+/* musl 1.2.3 does not name it. */
+#ifndef GRND_INSECURE
+#define GRND_INSECURE 4
+#endif
+
+static struct identity self;
+
+const struct identity *identity(void)
+{
+	return &self;
+}
+
+void identity_init(void)
+{
+	unsigned char random[16];
+	uint64_t now[2] = {clock_real_us(), clock_mono_us()};
+	ssize_t n;
+
+	/* It must be unlike the others', not secret: never wait for entropy at boot. */
+	if (getrandom(random, sizeof(random), GRND_INSECURE) != (ssize_t)sizeof(random) &&
+		getrandom(random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		memcpy(random, now, sizeof(random));
+	for (size_t i = 0; i < sizeof(random); i++)
+		snprintf(self.instance + 2 * i, 3, "%02x", random[i]);
+	n = fd_read_file("/proc/sys/kernel/random/boot_id", self.boot_id, sizeof(self.boot_id));
+	self.boot_id[n < 0 ? 0 : strcspn(self.boot_id, "\n")] = '\0';
+}

@@ -1,0 +1,33 @@
+/*
+ * guestd/job.h - the worker pool: whatever may block
+ *
+ *	submitted --> queued --> work() on a worker --> done() on the loop
+ *
+ * A job is embedded in the object that it belongs to.  Between job_submit and done() that
+ * object belongs to the worker: the loop touches none of it.  done() is called exactly once.
+ *
+ * Two classes keep a hung file system from taking every worker: JOB_SLOW (a path that a client
+ * named) may hold half of the threads, JOB_QUICK (the agent's own needs) finds the others free.
+ * The threads start with the first job.
+ */
+#ifndef GUESTD_JOB_H
+#define GUESTD_JOB_H
+
+#include "base/list.h"
+
+enum job_class { JOB_QUICK, JOB_SLOW };
+
+struct job {
+	struct list link; /* a queue of the pool */
+	enum job_class class;
+	void (*work)(struct job *job); /* worker thread; may block */
+	void (*done)(struct job *job); /* loop thread; may free the job */
+};
+
+/* Loop thread.  0 or -EAGAIN: MAX_QUEUED_JOBS are waiting. */
+MUST_CHECK int job_submit(struct job *job);
+
+/* Ends the workers that are idle; one that is stuck is left behind.  Loop thread, at the end. */
+void job_shutdown(void);
+
+#endif

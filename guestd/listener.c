@@ -1,0 +1,136 @@
+/* guestd/listener.c - the listening sockets of the daemon in its loop */
+#include "guestd/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "guestd/config.h"
+#include "guestd/conn.h"
+#include "guestd/loop.h"
+#include "proto/err.h"
+
+/* A device that is missing is looked for this often; a wake-up a second costs nothing. */
+#define RETRY_INTERVAL 1.0
+
+/* Without descriptors or memory, accepting is tried again after a pause, not in a spin. */
+#define PAUSE 0.1
+
+/* Taken in one turn, so that a flood of connects does not starve those who are served. */
+#define ACCEPT_BATCH 64
+
+struct listener {
+	const struct endpoint *ep;
+	int fd;
+	struct ev_io io;
+	struct ev_timer retry;
+};
+
+static struct {
+	struct listener *at;
+	size_t n;
+} listeners;
+
+static void on_connect(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	struct listener *l = CONTAINER_OF(w, struct listener, io);
+	char why[128];
+
+	(void)revents;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int fd = listen_accept(l->fd, &config()->peers, why, sizeof(why));
+
+		if (fd >= 0) {
+			conn_new(fd, config()->token != NULL);
+		} else if (fd == -EAGAIN) {
+			return;
+		} else if (fd == -EACCES) {
+			log_limited(LOG_WARN, "listener", "refused: %s", why);
+		} else if (fd != -EINTR && fd != -ECONNABORTED && fd != -EPERM) {
+			log_limited(LOG_ERROR, "listener", "cannot accept err=%s", err_name(fd));
+			ev_io_stop(ev, w);
+			l->retry.repeat = PAUSE;
+			ev_timer_again(ev, &l->retry);
+			return;
+		}
+	}
+}
+
+static int try_open(struct listener *l, char *why, size_t why_len)
+{
+	l->fd = listen_open(l->ep, why, why_len);
+	if (l->fd < 0)
+		return l->fd;
+	ev_io_init(&l->io, on_connect, l->fd, EV_READ);
+	ev_io_start(loop_ev(), &l->io);
+	return 0;
+}
+
+static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	struct listener *l = CONTAINER_OF(w, struct listener, retry);
+	char why[200];
+	int err;
+
+	(void)revents;
+	if (l->fd >= 0) {
+		ev_io_start(ev, &l->io);
+		ev_timer_stop(ev, w);
+		return;
+	}
+	err = try_open(l, why, sizeof(why));
+	if (!err)
+		log_info("listener", "the device is there now: listening vsock port=%u", l->ep->port);
+	else if (!listen_may_come(l->ep, err))
+		log_error("listener", "%s", why);
+	else
+		return;
+	ev_timer_stop(ev, w);
+}
+
+int listeners_start(char *why, size_t why_len)
+{
+	const struct config *conf = config();
+
+	listeners.at = xcalloc(conf->n_listen, sizeof(*listeners.at));
+	listeners.n = conf->n_listen;
+	for (size_t i = 0; i < listeners.n; i++) {
+		struct listener *l = &listeners.at[i];
+
+		l->ep = &conf->listen[i];
+		l->fd = -1;
+		ev_init(&l->retry, on_retry);
+	}
+	for (size_t i = 0; i < listeners.n; i++) {
+		struct listener *l = &listeners.at[i];
+		int err = try_open(l, why, why_len);
+
+		if (err && !listen_may_come(l->ep, err))
+			return err;
+		if (err) {
+			log_warn("listener", "%s; trying again until it works", why);
+			l->retry.repeat = RETRY_INTERVAL;
+			ev_timer_again(loop_ev(), &l->retry);
+		}
+	}
+	return 0;
+}
+
+void listeners_stop(void)
+{
+	for (size_t i = 0; i < listeners.n; i++) {
+		struct listener *l = &listeners.at[i];
+
+		ev_timer_stop(loop_ev(), &l->retry);
+		if (l->fd < 0)
+			continue;
+		ev_io_stop(loop_ev(), &l->io);
+		fd_close(&l->fd);
+		listen_unlink(l->ep);
+	}
+	free(listeners.at);
+	listeners.at = NULL;
+	listeners.n = 0;
+}

@@ -1,0 +1,19 @@
+/*
+ * guestd/listener.h - the listening sockets of the daemon in its loop
+ *
+ * A vsock device whose driver is not there yet is tried again until it comes.  Thread: loop.
+ */
+#ifndef GUESTD_LISTENER_H
+#define GUESTD_LISTENER_H
+
+#include <stddef.h>
+
+#include "base/check.h"
+
+/* Opens all endpoints of the configuration.  0, or -errno with a sentence in WHY. */
+MUST_CHECK int listeners_start(char *why, size_t why_len);
+
+/* Closes them and removes the Unix sockets. */
+void listeners_stop(void);
+
+#endif

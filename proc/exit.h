@@ -1,0 +1,31 @@
+/*
+ * proc/exit.h - how a process ended: facts, never folded into one another
+ */
+#ifndef PROC_EXIT_H
+#define PROC_EXIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "proto/enc.h"
+
+struct exit_record {
+	int status; /* as wait(2) gives it */
+	struct rusage usage;
+	bool timed_out;
+	bool eof; /* both outputs were at their end, nothing was left behind that holds them */
+	uint64_t started_us, exited_us; /* since the epoch */
+	uint64_t duration_us;           /* monotonic */
+	uint64_t bytes[2];              /* written by the process: stdout, stderr */
+	uint64_t dropped[2];            /* of those: overwritten before anybody took them */
+};
+
+/* The pairs of the record into a map that the caller began; how many. */
+size_t exit_encode(const struct exit_record *x, struct enc *e);
+
+/* "SIGTERM"; NULL for a number without a name. */
+const char *signal_name(int number);
+
+#endif

@@ -1,0 +1,282 @@
+/* proc/spec.c - the spawn description, and what it means to a child */
+#include "proc/spec.h"
+
+#include <string.h>
+
+#include "guestd/config.h"
+#include "proto/limits.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static const char *const disconnect_choices[] = {"keep", "kill", NULL};
+
+static const char *check_id(const char *value)
+{
+	return *value && strlen(value) <= 128 ? NULL : "of 1 to 128 bytes";
+}
+
+static const char *check_target(const char *value)
+{
+	const char *kind = config()->kind == KIND_COMPUTER ? "computer" : "sandbox";
+
+	if (strcmp(value, "agent") == 0 || strcmp(value, kind) == 0)
+		return NULL;
+	return config()->kind == KIND_COMPUTER ? "computer or agent in this guest"
+					       : "sandbox or agent in this guest";
+}
+
+const struct arg spec_table[] = {
+	ARG(struct spec, argv),
+	ARG(struct spec, cmd),
+	ARG(struct spec, cwd, .check = arg_abs_path),
+	ARG(struct spec, env),
+	ARG(struct spec, user),
+	ARG(struct spec, target, .check = check_target),
+	ARG_NAMED(struct spec, want_stdin, "stdin"),
+	ARG(struct spec, timeout_ms),
+	ARG(struct spec, grace_ms, .dflt = 5000),
+	ARG(struct spec, on_disconnect, .choices = disconnect_choices),
+	ARG(struct spec, id, .check = check_id),
+	ARG(struct spec, label),
+	ARG(struct spec, ring, .dflt = RING_DEFAULT, .max = RING_MAX),
+	ARG(struct spec, rlimits),
+	ARG(struct spec, nice, .min = -40, .max = 40),
+	ARG(struct spec, no_new_privs),
+	ARG(struct spec, login),
+	ARG(struct spec, merge),
+	ARG_END,
+};
+
+static const struct {
+	const char *name;
+	int resource;
+} rlimit_names[] = {
+	{"as", RLIMIT_AS},
+	{"core", RLIMIT_CORE},
+	{"cpu", RLIMIT_CPU},
+	{"data", RLIMIT_DATA},
+	{"fsize", RLIMIT_FSIZE},
+	{"locks", RLIMIT_LOCKS},
+	{"memlock", RLIMIT_MEMLOCK},
+	{"msgqueue", RLIMIT_MSGQUEUE},
+	{"nice", RLIMIT_NICE},
+	{"nofile", RLIMIT_NOFILE},
+	{"nproc", RLIMIT_NPROC},
+	{"rss", RLIMIT_RSS},
+	{"rtprio", RLIMIT_RTPRIO},
+	{"rttime", RLIMIT_RTTIME},
+	{"sigpending", RLIMIT_SIGPENDING},
+	{"stack", RLIMIT_STACK},
+};
+BUILD_ASSERT(ARRAY_LEN(rlimit_names) <= MAX_RLIMITS);
+
+/* "nofile", "NOFILE" and "RLIMIT_NOFILE" alike; -1 for none of them. */
+static int rlimit_resource(const char *name)
+{
+	if (strncasecmp(name, "RLIMIT_", 7) == 0)
+		name += 7;
+	for (size_t i = 0; i < ARRAY_LEN(rlimit_names); i++) {
+		if (strcasecmp(rlimit_names[i].name, name) == 0)
+			return rlimit_names[i].resource;
+	}
+	return -1;
+}
+
+int spec_check(const struct spec *spec, struct failure *f)
+{
+	if (!spec->argv.at == !spec->cmd)
+		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of argv and cmd");
+	if (spec->argv.at && (spec->argv.n == 0 || !*spec->argv.at[0]))
+		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "argv names no program");
+	if (spec->login && !spec->cmd)
+		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "login needs cmd");
+	for (size_t i = 0; i < spec->env.n; i++) {
+		const char *name = spec->env.at[i].name;
+
+		if (!*name || strchr(name, '='))
+			return failure_set(f, ERR_BAD_PARAMS, NULL, NULL,
+				"a name in env is empty or holds a =");
+	}
+	if (spec->rlimits.n > MAX_RLIMITS)
+		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "too many rlimits");
+	for (size_t i = 0; i < spec->rlimits.n; i++) {
+		if (rlimit_resource(spec->rlimits.at[i].name) < 0)
+			return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "no rlimit is called %s",
+				spec->rlimits.at[i].name);
+	}
+	return 0;
+}
+
+/* Environment: a vector of "NAME=value", later ones replacing earlier ones. */
+
+struct env {
+	const char **at;
+	size_t n;
+};
+
+static void env_remove(struct env *env, const char *name, size_t len)
+{
+	for (size_t i = 0; i < env->n; i++) {
+		if (strncmp(env->at[i], name, len) == 0 && env->at[i][len] == '=') {
+			env->at[i] = env->at[--env->n];
+			return;
+		}
+	}
+}
+
+static char *join(struct arena *arena, const char *a, char between, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+	char *s = arena_copy(arena, a, n);
+
+	/* What arena_copy placed ends with a NUL; the separator goes over it. */
+	ASSERT(s && arena_copy(arena, b, m) == s + n + 1);
+	s[n] = between;
+	return s;
+}
+
+static void env_set(struct env *env, struct arena *arena, const char *name, const char *value)
+{
+	env_remove(env, name, strlen(name));
+	if (value)
+		env->at[env->n++] = join(arena, name, '=', value);
+}
+
+static const char *env_get(const struct env *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < env->n; i++) {
+		if (strncmp(env->at[i], name, len) == 0 && env->at[i][len] == '=')
+			return env->at[i] + len + 1;
+	}
+	return NULL;
+}
+
+#define N_BASE_VARS 5
+
+static struct env make_env(
+	const struct spec *spec, const struct account *account, struct arena *arena)
+{
+	struct env env = {0};
+
+	env.at = arena_alloc(arena, (spec->env.n + N_BASE_VARS + 1) * sizeof(*env.at));
+	ASSERT(env.at);
+	env_set(&env, arena, "PATH", DEFAULT_PATH);
+	env_set(&env, arena, "HOME", account->home);
+	env_set(&env, arena, "USER", account->name);
+	env_set(&env, arena, "LOGNAME", account->name);
+	env_set(&env, arena, "SHELL", account->shell);
+	for (size_t i = 0; i < spec->env.n; i++)
+		env_set(&env, arena, spec->env.at[i].name, spec->env.at[i].value);
+	return env;
+}
+
+/* What execvp would try: the child has only to go through the list. */
+static const char **make_candidates(struct arena *arena, const char *program, const char *path)
+{
+	size_t n = 2;
+	const char **list;
+
+	for (const char *p = path; (p = strchr(p, ':')); p++)
+		n++;
+	list = arena_alloc(arena, (n + 1) * sizeof(*list));
+	ASSERT(list);
+	n = 0;
+	if (strchr(program, '/')) {
+		list[n] = program;
+		return list;
+	}
+	for (const char *dir = path; dir; dir = strchr(dir, ':') ? strchr(dir, ':') + 1 : NULL) {
+		size_t len = strcspn(dir, ":");
+		char *copy;
+
+		if (len == 0) { /* an empty element is the working directory */
+			list[n++] = program;
+			continue;
+		}
+		copy = arena_copy(arena, dir, len);
+		ASSERT(copy && arena_copy(arena, program, strlen(program)) == copy + len + 1);
+		copy[len] = '/';
+		list[n++] = copy;
+	}
+	return list;
+}
+
+static size_t str_bytes(const char *s)
+{
+	return s ? strlen(s) + 1 : 0;
+}
+
+/* The PATH that a program is searched in: from env, its last mention. */
+static size_t path_bytes(const struct spec *spec)
+{
+	size_t most = sizeof(DEFAULT_PATH);
+
+	for (size_t i = 0; i < spec->env.n; i++) {
+		if (strcmp(spec->env.at[i].name, "PATH") == 0)
+			most = MAX(most, str_bytes(spec->env.at[i].value));
+	}
+	return most;
+}
+
+size_t spec_arena(const struct spec *spec)
+{
+	size_t n = 0, dirs = path_bytes(spec);
+	size_t program = spec->argv.n ? strlen(spec->argv.at[0]) : 0;
+
+	for (size_t i = 0; i < spec->env.n; i++)
+		n += strlen(spec->env.at[i].name) + str_bytes(spec->env.at[i].value) + 2;
+	n += (spec->env.n + N_BASE_VARS + 1) * sizeof(char *) + sizeof(DEFAULT_PATH) +
+	     sizeof(struct account) + 64;
+	/* Each candidate is a directory of PATH, a slash and the program. */
+	n += dirs + (dirs / 2 + 3) * sizeof(char *);
+	if (program && !strchr(spec->argv.at[0], '/'))
+		n += (dirs / 2 + 2) * (program + 2);
+	return n + 6 * sizeof(char *) + 256;
+}
+
+static void make_argv(
+	const struct spec *spec, const struct account *account, struct arena *arena, struct spawn *s)
+{
+	const char **argv;
+	size_t n = 0;
+
+	if (spec->argv.at) {
+		s->argv = spec->argv.at;
+		return;
+	}
+	argv = arena_alloc(arena, 5 * sizeof(*argv));
+	ASSERT(argv);
+	argv[n++] = spec->login ? account->shell : "/bin/sh";
+	if (spec->login)
+		argv[n++] = "-l";
+	argv[n++] = "-c";
+	argv[n++] = spec->cmd;
+	s->argv = argv;
+}
+
+void spec_prepare(const struct spec *spec, const struct account *account, struct arena *arena,
+	struct spawn *s)
+{
+	struct env env;
+	const char *path;
+
+	s->account = *account;
+	env = make_env(spec, &s->account, arena);
+	path = env_get(&env, "PATH");
+	s->envp = env.at;
+	make_argv(spec, &s->account, arena, s);
+	s->candidates = make_candidates(arena, s->argv[0], path ? path : "/bin:/usr/bin");
+	s->cwd = spec->cwd ? spec->cwd : s->account.home;
+	s->cwd_optional = !spec->cwd;
+	s->nice = (int)spec->nice;
+	s->no_new_privs = spec->no_new_privs;
+	s->n_rlimits = spec->rlimits.n;
+	for (size_t i = 0; i < spec->rlimits.n; i++) {
+		const struct pair *p = &spec->rlimits.at[i];
+
+		s->rlimits[i].resource = rlimit_resource(p->name);
+		s->rlimits[i].limit = (struct rlimit){p->first, p->second};
+	}
+}

@@ -1,0 +1,544 @@
+/*
+ * tests/unit/test_scan.c - proto/scan: every format, every cut, and agreement with msgpack-c
+ *
+ * What passes the scan goes to msgpack-c unchecked, so it must be neither wrong nor dear.
+ */
+#include "proto/scan.h"
+
+#include <stdlib.h>
+
+#include "proto/err.h"
+#include "proto/limits.h"
+#include "proto/val.h"
+#include "tests/unit/msgpack_gen.h"
+#include "tests/unit/unit.h"
+
+/* In a block of just that size, so that a sanitizer sees a read behind it. */
+static int scan_copy(const void *bytes, size_t len)
+{
+	char *copy = malloc(len + !len);
+	struct scan s;
+	int err;
+
+	assert_non_null(copy);
+	memcpy(copy, bytes, len);
+	err = scan_message(copy, len, &s);
+	if (err) {
+		assert_int_equal(err, ERR_PROTOCOL);
+		assert_non_null(s.why);
+	}
+	free(copy);
+	return err;
+}
+
+/* A second reading of the specification: the value's end, or NULL.  COUNT values were in it. */
+static const unsigned char *reference(
+	const unsigned char *p, const unsigned char *end, unsigned depth, size_t *count)
+{
+	uint64_t payload = 0, children = 0, n = 0;
+	unsigned width = 0, b;
+
+	if (p == end)
+		return NULL;
+	b = *p++;
+	++*count;
+	switch (b) {
+	case 0xc4: case 0xc7: case 0xd9:
+		width = 1;
+		break;
+	case 0xc5: case 0xc8: case 0xda: case 0xdc: case 0xde:
+		width = 2;
+		break;
+	case 0xc6: case 0xc9: case 0xdb: case 0xdd: case 0xdf:
+		width = 4;
+		break;
+	default:
+		break;
+	}
+	if ((size_t)(end - p) < width)
+		return NULL;
+	for (unsigned i = 0; i < width; i++)
+		n = n * 256 + *p++;
+	switch (b) {
+	case 0xc1:
+		return NULL;
+	case 0xc4: case 0xc5: case 0xc6: case 0xd9: case 0xda: case 0xdb:
+		payload = n;
+		break;
+	case 0xc7: case 0xc8: case 0xc9:
+		payload = n + 1;
+		break;
+	case 0xcc: case 0xd0:
+		payload = 1;
+		break;
+	case 0xcd: case 0xd1: case 0xd4:
+		payload = 2;
+		break;
+	case 0xd5:
+		payload = 3;
+		break;
+	case 0xca: case 0xce: case 0xd2:
+		payload = 4;
+		break;
+	case 0xd6:
+		payload = 5;
+		break;
+	case 0xcb: case 0xcf: case 0xd3:
+		payload = 8;
+		break;
+	case 0xd7:
+		payload = 9;
+		break;
+	case 0xd8:
+		payload = 17;
+		break;
+	case 0xdc: case 0xdd:
+		children = n;
+		break;
+	case 0xde: case 0xdf:
+		children = 2 * n;
+		break;
+	default:
+		if (b >= 0x80 && b < 0x90)
+			children = 2u * (b - 0x80);
+		else if (b >= 0x90 && b < 0xa0)
+			children = b - 0x90;
+		else if (b >= 0xa0 && b < 0xc0)
+			payload = b - 0xa0;
+		break;
+	}
+	if (payload > (uint64_t)(end - p))
+		return NULL;
+	p += payload;
+	if ((b >= 0x80 && b < 0xa0) || (b >= 0xdc && b <= 0xdf)) {
+		if (depth > 16)
+			return NULL;
+		while (children-- && p)
+			p = reference(p, end, depth + 1, count);
+	}
+	return p;
+}
+
+static bool reference_message(const unsigned char *bytes, size_t len, size_t *count)
+{
+	*count = 0;
+	return len && ((*bytes >= 0x90 && *bytes <= 0x9f) || *bytes == 0xdc || *bytes == 0xdd) &&
+	       reference(bytes, bytes + len, 1, count) == bytes + len;
+}
+
+/* What stands behind each first byte: a sample of a value of that format. */
+static size_t sample(unsigned b, unsigned char *out)
+{
+	struct gen g = {.bytes = out, .cap = 300};
+	size_t width;
+
+	gen_byte(&g, b);
+	if (b >= 0x80 && b <= 0x8f) {
+		for (unsigned i = 0; i < 2 * (b & 15); i++)
+			gen_byte(&g, i);
+	} else if (b >= 0x90 && b <= 0x9f) {
+		for (unsigned i = 0; i < (b & 15); i++)
+			gen_byte(&g, 0xc0);
+	} else if (b >= 0xa0 && b <= 0xbf) {
+		for (unsigned i = 0; i < (b & 31); i++)
+			gen_byte(&g, 0xc1); /* inside a string any byte will do */
+	} else if (b >= 0xc4 && b <= 0xc9) {
+		width = (size_t)1 << ((b - 0xc4) % 3);
+		gen_be(&g, 3, (unsigned)width);
+		gen_be(&g, 0xc1c1c1, 3);
+		if (b >= 0xc7)
+			gen_byte(&g, 0x05);
+	} else if (b >= 0xca && b <= 0xd3) {
+		gen_be(&g, 0xc1c1c1c1c1c1c1c1, (unsigned)"\4\10\1\2\4\10\1\2\4\10"[b - 0xca]);
+	} else if (b >= 0xd4 && b <= 0xd8) {
+		for (unsigned i = 0; i < 1 + (1u << (b - 0xd4)); i++)
+			gen_byte(&g, 0xc1);
+	} else if (b >= 0xd9 && b <= 0xdb) {
+		gen_be(&g, 3, 1u << (b - 0xd9));
+		gen_be(&g, 0xc1c1c1, 3);
+	} else if (b >= 0xdc && b <= 0xdf) {
+		gen_be(&g, 3, b & 1 ? 4 : 2);
+		for (unsigned i = 0; i < (b >= 0xde ? 6u : 3u); i++)
+			gen_byte(&g, 0x2a);
+	}
+	return g.len;
+}
+
+static void test_every_format(void **state)
+{
+	(void)state;
+	for (unsigned b = 0; b <= 0xff; b++) {
+		unsigned char m[320] = {0x92};
+		size_t n = sample(b, m + 1), len;
+		struct scan s;
+
+		m[1 + n] = 0x07;
+		len = n + 2;
+		if (b == 0xc1) {
+			assert_int_equal(scan_copy(m, len), ERR_PROTOCOL);
+			continue;
+		}
+		if (scan_message((char *)m, len, &s))
+			fail_msg("0x%02x: %s", b, s.why);
+		assert_int_equal(s.n_parts, 2);
+		assert_ptr_equal(s.part[0].bytes, m + 1);
+		assert_int_equal(s.part[0].len, n);
+		assert_ptr_equal(s.part[1].bytes, m + 1 + n);
+		assert_int_equal(s.part[1].len, 1);
+		assert_int_equal(s.part[1].elements, 1);
+		for (size_t cut = 0; cut < len; cut++) {
+			if (scan_copy(m, cut) == 0)
+				fail_msg("0x%02x: %zu of %zu bytes pass", b, cut, len);
+		}
+		m[len] = 0xc0;
+		assert_int_equal(scan_copy(m, len + 1), ERR_PROTOCOL);
+	}
+}
+
+static void test_outermost(void **state)
+{
+	(void)state;
+	assert_int_equal(scan_copy("", 0), ERR_PROTOCOL);
+	for (unsigned b = 0; b <= 0xff; b++) {
+		unsigned char m[320];
+		size_t n = sample(b, m);
+		bool array = (b >= 0x90 && b <= 0x9f) || b == 0xdc || b == 0xdd;
+
+		assert_int_equal(scan_copy(m, n), array ? 0 : ERR_PROTOCOL);
+	}
+}
+
+static void nested(unsigned depth, unsigned char open, size_t body, int want)
+{
+	unsigned char m[64];
+
+	assert_in_range(2 * depth + body, 1, sizeof(m));
+	m[0] = 0x91;
+	for (unsigned i = 1; i < depth; i++) {
+		if (open == 0x91) {
+			m[i] = 0x91;
+		} else { /* {nil: {nil: …}} */
+			m[2 * i - 1] = 0x81;
+			m[2 * i] = 0xc0;
+		}
+	}
+	if (open == 0x91) {
+		m[depth] = 0xc0;
+		/* Without a body the innermost is empty. */
+		if (!body)
+			m[depth - 1] = 0x90;
+		assert_int_equal(scan_copy(m, depth + body), want);
+	} else {
+		m[2 * depth - 1] = 0xc0;
+		if (!body)
+			m[2 * depth - 3] = 0x80;
+		assert_int_equal(scan_copy(m, 2 * depth - (body ? 0 : 2)), want);
+	}
+}
+
+static void test_depth(void **state)
+{
+	(void)state;
+	for (unsigned depth = 2; depth <= 30; depth++) {
+		int want = depth <= MAX_DEPTH ? 0 : ERR_PROTOCOL;
+
+		nested(depth, 0x91, 1, want);
+		nested(depth, 0x91, 0, want);
+		nested(depth, 0x81, 1, want);
+		nested(depth, 0x81, 0, want);
+	}
+}
+
+/* Closing many levels at once, then going on in the outermost array. */
+static void test_depth_returns(void **state)
+{
+	static const char m[] = "\x95\x91\x91\x91\x91\xc0\x92\x91\x90\x81\xc0\x80\x01\x91\x90\x02";
+	struct scan s;
+
+	(void)state;
+	assert_int_equal(scan_message(LIT(m), &s), 0);
+	assert_int_equal(s.n_parts, 5);
+	assert_int_equal(s.part[0].len, 5);
+	assert_int_equal(s.part[0].elements, 5);
+	assert_int_equal(s.part[1].len, 6);
+	assert_int_equal(s.part[1].elements, 6);
+	assert_int_equal(s.part[2].len, 1);
+	assert_int_equal(s.part[3].len, 2);
+	assert_int_equal(s.part[3].elements, 2);
+}
+
+/* Five bytes that ask for gigabytes, outermost and inside. */
+static void test_hostile_counts(void **state)
+{
+	static const char *const hostile[] = {
+		"\xdd\xff\xff\xff\xff", /* array */
+		"\xdf\xff\xff\xff\xff", /* map */
+		"\xdf\x80\x00\x00\x00", /* a map whose number of values is 2^32 */
+		"\xdf\x7f\xff\xff\xff",
+		"\xdb\xff\xff\xff\xff", /* str */
+		"\xc6\xff\xff\xff\xff", /* bin */
+		"\xc9\xff\xff\xff\xff", /* ext: with its type 2^32 bytes */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(hostile); i++) {
+		char m[40] = {(char)0x91};
+
+		assert_int_equal(scan_copy(hostile[i], 5), ERR_PROTOCOL);
+		memcpy(m + 1, hostile[i], 5);
+		assert_int_equal(scan_copy(m, 6), ERR_PROTOCOL);
+		assert_int_equal(scan_copy(m, sizeof(m)), ERR_PROTOCOL);
+	}
+	/* One more than there is. */
+	assert_int_equal(scan_copy(LIT("\xdc\x00\x03\x01\x02")), ERR_PROTOCOL);
+	assert_int_equal(scan_copy(LIT("\xdc\x00\x02\x01\x02")), 0);
+	assert_int_equal(scan_copy(LIT("\x91\xde\x00\x01\xc0")), ERR_PROTOCOL);
+	assert_int_equal(scan_copy(LIT("\x91\xde\x00\x01\xc0\xc0")), 0);
+}
+
+static void test_parts(void **state)
+{
+	/* [0, 7, "fs.stat", {"path": "/"}, and two more than are told] */
+	static const char m[] = "\x96\x00\x07\xa7"
+				"fs.stat\x81\xa4path\xa1/\x90\x92\x01\x02";
+	struct scan s;
+
+	(void)state;
+	assert_int_equal(scan_message(LIT(m), &s), 0);
+	assert_int_equal(s.n_parts, 6);
+	assert_int_equal(s.part[0].len, 1);
+	assert_int_equal(s.part[0].elements, 1);
+	assert_int_equal(s.part[2].len, 8);
+	assert_memory_equal(s.part[2].bytes, "\xa7" "fs.stat", 8);
+	assert_int_equal(s.part[3].len, 8);
+	assert_memory_equal(s.part[3].bytes, "\x81\xa4path\xa1/", 8);
+	assert_int_equal(s.part[3].elements, 3); /* the map, a key, a value */
+
+	assert_int_equal(scan_message(LIT("\x90"), &s), 0);
+	assert_int_equal(s.n_parts, 0);
+	assert_int_equal(scan_message(LIT("\x91\xc0"), &s), 0);
+	assert_int_equal(s.n_parts, 1);
+	assert_int_equal(s.part[1].len, 0);
+	assert_null(s.part[1].bytes);
+}
+
+static struct span span_of(const char *bytes, size_t len)
+{
+	return (struct span){.bytes = bytes, .len = len, .elements = 1};
+}
+
+static void test_span_uint(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		bool ok;
+		uint64_t want;
+	} cases[] = {
+		{LIT("\x00"), true, 0},
+		{LIT("\x7f"), true, 127},
+		{LIT("\xcc\xff"), true, 255},
+		{LIT("\xcd\xff\xfe"), true, 0xfffe},
+		{LIT("\xce\x80\x00\x00\x01"), true, 0x80000001},
+		{LIT("\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), true, UINT64_MAX},
+		{LIT("\xd0\x7f"), true, 127},
+		{LIT("\xd0\x80"), false, 0},
+		{LIT("\xd1\x01\x00"), true, 256},
+		{LIT("\xd2\x00\x00\x00\x00"), true, 0},
+		{LIT("\xd3\x7f\xff\xff\xff\xff\xff\xff\xff"), true, INT64_MAX},
+		{LIT("\xd3\xff\xff\xff\xff\xff\xff\xff\xff"), false, 0},
+		{LIT("\xff"), false, 0},
+		{LIT("\xc0"), false, 0},
+		{LIT("\xc3"), false, 0},
+		{LIT("\xa1\x01"), false, 0},
+		{LIT("\xc4\x01\x01"), false, 0},
+		{LIT("\x91\x01"), false, 0},
+		{LIT("\x80"), false, 0},
+		{LIT("\xca\x3f\x80\x00\x00"), false, 0},
+		{LIT(""), false, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct span span = span_of(cases[i].bytes, cases[i].len);
+		uint64_t v = 0;
+
+		assert_int_equal(span_uint(&span, &v), cases[i].ok);
+		if (cases[i].ok)
+			assert_int_equal(v, cases[i].want);
+	}
+}
+
+static void test_span_bytes(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		const char *want;
+		size_t want_len;
+	} cases[] = {
+		{LIT("\xa0"), "", 0},
+		{LIT("\xa2" "ab"), "ab", 2},
+		{LIT("\xd9\x02" "ab"), "ab", 2},
+		{LIT("\xda\x00\x02" "ab"), "ab", 2},
+		{LIT("\xdb\x00\x00\x00\x02" "ab"), "ab", 2},
+		{LIT("\xc4\x00"), "", 0},
+		{LIT("\xc4\x02" "ab"), "ab", 2},
+		{LIT("\xc5\x00\x02" "ab"), "ab", 2},
+		{LIT("\xc6\x00\x00\x00\x02" "ab"), "ab", 2},
+		{LIT("\xc7\x02\x01" "ab"), NULL, 0},
+		{LIT("\xd4\x01" "a"), NULL, 0},
+		{LIT("\x92\x01\x02"), NULL, 0},
+		{LIT("\xc0"), NULL, 0},
+		{LIT("\x05"), NULL, 0},
+		{LIT("\xdc\x00\x00"), NULL, 0},
+		{LIT(""), NULL, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct span span = span_of(cases[i].bytes, cases[i].len);
+		const char *bytes = NULL;
+		size_t len = 0;
+
+		assert_int_equal(span_bytes(&span, &bytes, &len), cases[i].want != NULL);
+		if (!cases[i].want)
+			continue;
+		assert_int_equal(len, cases[i].want_len);
+		assert_memory_equal(bytes, cases[i].want, len);
+	}
+}
+
+/* Values in V, itself included, walked the way msgpack-c decoded them. */
+static size_t count_values(const struct val *v)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < val_count(v); i++) {
+		if (val_type(v) == VAL_ARRAY)
+			n += count_values(val_at(v, i));
+		else
+			n += count_values(val_key(v, i)) + count_values(val_value(v, i));
+	}
+	return n;
+}
+
+/* Both readings of M agree; and where it passes, msgpack-c takes every part of it. */
+static bool agree(const unsigned char *m, size_t len)
+{
+	char *copy = malloc(len + !len);
+	size_t want_count, count = 1, want_bytes = 0, parts;
+	bool want = reference_message(m, len, &want_count);
+	struct scan s;
+
+	assert_non_null(copy);
+	memcpy(copy, m, len);
+	assert_int_equal(scan_message(copy, len, &s), want ? 0 : ERR_PROTOCOL);
+	if (!want) {
+		free(copy);
+		return false;
+	}
+	parts = MIN(s.n_parts, MESSAGE_MAX_PARTS);
+	for (size_t i = 0; i < parts; i++) {
+		struct doc *doc = doc_parse(s.part[i].bytes, s.part[i].len);
+
+		assert_non_null(doc);
+		assert_int_equal(count_values(doc_root(doc)), s.part[i].elements);
+		doc_free(doc);
+		count += s.part[i].elements;
+		want_bytes += s.part[i].len;
+		if (i)
+			assert_ptr_equal(s.part[i].bytes, s.part[i - 1].bytes + s.part[i - 1].len);
+	}
+	if (s.n_parts <= MESSAGE_MAX_PARTS) {
+		size_t head = m[0] == 0xdd ? 5 : m[0] == 0xdc ? 3 : 1;
+
+		assert_int_equal(head + want_bytes, len);
+		assert_int_equal(count, want_count);
+		if (parts)
+			assert_ptr_equal(s.part[0].bytes, copy + head);
+	} else {
+		assert_in_range(count, parts + 1, want_count - 1);
+	}
+	free(copy);
+	return true;
+}
+
+static void test_agreement(void **state)
+{
+	enum { MESSAGES = 20000, CAP = 4096 };
+	unsigned char *bytes = malloc(CAP);
+	struct gen g = {.bytes = bytes, .cap = CAP, .seed = 4};
+	unsigned taken = 0, damaged = 0, refused = 0;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (int i = 0; i < MESSAGES; i++) {
+		uint32_t n = rnd_below(&g.seed, 7);
+
+		g.len = 0;
+		gen_array(&g, n);
+		while (n--) {
+			/* A few go down to where the depth matters: 16 with the outermost. */
+			for (uint32_t deep = rnd_below(&g.seed, 8) ? 0 : 10 + rnd_below(&g.seed, 7);
+				deep; deep--)
+				gen_array(&g, 1);
+			gen_value(&g, 4);
+		}
+		taken += agree(bytes, g.len);
+		gen_mutate(&g);
+		if (agree(bytes, g.len))
+			damaged++;
+		else
+			refused++;
+	}
+	/* The test would be worth little if all went one way. */
+	assert_in_range(taken, MESSAGES / 2, MESSAGES);
+	assert_in_range(damaged, MESSAGES / 20, MESSAGES);
+	assert_in_range(refused, MESSAGES / 20, MESSAGES);
+	free(bytes);
+}
+
+/* Bytes of no structure at all, all short ones of one kind among them. */
+static void test_noise(void **state)
+{
+	unsigned char m[64];
+	uint32_t seed = 5;
+
+	(void)state;
+	for (unsigned i = 0; i < 0x10000; i++) {
+		m[0] = (unsigned char)(i >> 8);
+		m[1] = (unsigned char)i;
+		(void)agree(m, 2);
+		m[0] = 0x91;
+		m[1] = (unsigned char)(i >> 8);
+		m[2] = (unsigned char)i;
+		(void)agree(m, 3);
+	}
+	for (int i = 0; i < 20000; i++) {
+		size_t len = rnd_below(&seed, sizeof(m) + 1);
+
+		rnd_fill(&seed, m, len);
+		if (len)
+			m[0] = (unsigned char)(0x90 | (m[0] & 15));
+		(void)agree(m, len);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_format),
+		cmocka_unit_test(test_outermost),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_depth_returns),
+		cmocka_unit_test(test_hostile_counts),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_span_uint),
+		cmocka_unit_test(test_span_bytes),
+		cmocka_unit_test(test_agreement),
+		cmocka_unit_test(test_noise),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
