@@ -1,45 +1,104 @@
 # The one build file.  A directory is its files: nothing to edit here when one is added.
-CC     ?= gcc
-SAN    ?=
-B      := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))$(if $(filter clang,$(CC)),/clang)
-PREFIX ?= /usr/local
 comma  := ,
+CC     := gcc
+SAN    ?=
+# Every flavour of the build has a directory of its own: build, build/clang, build/thread, ...
+B      := build$(if $(filter clang%,$(CC)),/clang)$(if $(SAN),/$(subst $(comma),-,$(SAN)))
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wwrite-strings -Wimplicit-fallthrough
-FLAGS   = -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP $(WARN) $(OPT)
 ifeq ($(SAN),)
-OPT    := -O2 -ffunction-sections -fdata-sections
+OPT    := -O2 -ffunction-sections -fdata-sections -fstack-protector-strong
 LINK   := -static -Wl,--gc-sections -s
 else
 OPT    := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=all
 LINK   := -fsanitize=$(SAN)
 endif
+FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -MMD -MP $(WARN) $(OPT)
 
-AREAS  := $(filter-out base proto vsock guestd ctl bench tests build docs initramfs,$(patsubst %/,%,$(wildcard */)))
+CORE   := base proto vsock guestd ctl bench tests initramfs docs build
+AREAS  := $(filter-out $(CORE),$(patsubst %/,%,$(wildcard */)))
 COMMON := $(wildcard base/*.c proto/*.c vsock/*.c)
 DAEMON := $(COMMON) $(wildcard guestd/*.c $(AREAS:%=%/*.c))
 CTL    := $(COMMON) $(wildcard ctl/*.c)
-LIBS   := -lev -lmsgpackc -lm -pthread
+UNIT   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+MAN    := $(wildcard docs/*.[1-9])
+SIZE_MAX := 1300000
 
-.PHONY: all clean check deps help
-all: build/guestd build/guestctl ## build/guestd and build/guestctl, static and stripped
+.PHONY: all clean demo deps image vm check bench install help unit tidy format fuzz
+.SECONDARY:
+
+all: $B/guestd $B/guestctl ## build/guestd and build/guestctl, static and stripped
 
 # Objects, never an archive: a linker set loses the members that an archive does not pull.
 $B/guestd: $(DAEMON:%.c=$B/o/%.o)
-	$(CC) $(FLAGS) $(LINK) -o $@ $^ $(LIBS)
+	@echo "  LINK  $@"
+	@$(CC) $(FLAGS) $(LINK) -o $@ $^ -lev -lmsgpackc -lm -pthread
 
 $B/guestctl: $(CTL:%.c=$B/o/%.o)
-	$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -ljansson -lm
+	@echo "  LINK  $@"
+	@$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -ljansson -lm
 
 $B/o/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
+	@echo "  CC    $@"
+	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
-help:
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+$B/unit/%: $B/o/tests/unit/%.o $(COMMON:%.c=$B/o/%.o)
+	@mkdir -p $(@D)
+	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka -lmsgpackc -lm -pthread
+
+$B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(COMMON:%.c=$B/o/%.o)
+	@mkdir -p $(@D)
+	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lmsgpackc -lm
+
+deps: ## install the Debian packages that the build and the tests need (as root)
+	sh initramfs/deps
+
+image: build/initramfs.cpio.gz ## build/initramfs.cpio.gz with guestd as /init, and build/vmlinuz
+build/initramfs.cpio.gz: build/guestd initramfs/fetch initramfs/pack
+	initramfs/fetch
+	initramfs/pack
+
+vm: image ## boot the image and keep it until Ctrl-C
+	initramfs/vm.py run
+
+demo: ## on a fresh Debian: install, build, boot a VM, run commands in it (as root)
+	sh initramfs/deps --demo
+	$(MAKE) all image
+	initramfs/demo
+
+unit: $(UNIT)
+	@for t in $^; do $$t || exit 1; done
+
+check: ## every test: units, black box, VM, sanitizers, checks of the tree
+	tests/run
+
+fuzz: ## libFuzzer, a minute for each target (clang)
+	tests/fuzz/run
+
+bench: all ## guestd beside its peers and the physical limit
+	$(MAKE) -f bench/Makefile
+	bench/run
+
+tidy: ## clang-tidy over all sources
+	clang-tidy --quiet $(DAEMON) $(wildcard ctl/*.c) -- -std=gnu11 -D_GNU_SOURCE -I.
+
+format: ## rewrite all sources with clang-format
+	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin build/guestd
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin build/guestctl
+	$(foreach m,$(MAN),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $m)) $m;)
 
 clean: ## remove what was built; the downloads in build/vm stay
 	find build -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} +
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 -include $(shell find $B/o -name '*.d' -type f 2>/dev/null)

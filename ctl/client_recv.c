@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "ctl/client_impl.h"
+#include "proto/version.h"
 
 short client_events(const struct client *c)
 {
@@ -181,7 +182,7 @@ static void encode_hello(struct client *c, const struct client_hello *hello, uin
 	struct enc *e = client_begin(c, "hello", id);
 	size_t n = 3, mark = enc_map_begin(e);
 
-	enc_kv_uint(e, "protocol", 1);
+	enc_kv_uint(e, "protocol", PROTOCOL_VERSION);
 	enc_kv_str(e, "client", hello->name);
 	enc_kv_uint(e, "window", hello->window);
 	if (hello->token) {

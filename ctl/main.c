@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ctl/command.h"
+#include "proto/version.h"
 
 enum { OPT_JSON = 256, OPT_TOKEN, OPT_VERSION };
 

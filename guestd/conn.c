@@ -37,9 +37,10 @@ static struct {
 	struct list all;
 	size_t n;
 	unsigned number;
-	/* Every connection reads into this one buffer: what it holds is used up before the next. */
-	char chunk[READ_CHUNK];
 } conns = {.all = {&conns.all, &conns.all}};
+
+/* Every connection reads into this one buffer: what it holds is used up before the next. */
+static char read_chunk[READ_CHUNK];
 
 size_t conn_count(void)
 {
@@ -179,7 +180,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	 * Also after EPOLLERR alone, which is all that a reset of the vsock transport raises
 	 * (virtio_vsock_reset_sock): the read then fails.
 	 */
-	ssize_t n = recv(conn->fd, conns.chunk, sizeof(conns.chunk), 0);
+	ssize_t n = recv(conn->fd, read_chunk, sizeof(read_chunk), 0);
 
 	(void)ev, (void)revents;
 	if (n == 0) {
@@ -188,7 +189,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 		conn_kill(conn, err_name(-errno));
 	} else if (n > 0 && conn->state == CONN_OPEN) {
 		conn->last_in = loop_now();
-		frame_push(&conn->in, conns.chunk, (size_t)n);
+		frame_push(&conn->in, read_chunk, (size_t)n);
 		parse(conn);
 	}
 }

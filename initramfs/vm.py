@@ -235,9 +235,12 @@ class VM:
         for name in ("vhost.log", "qemu.log", "console.log"):
             try:
                 with open(self.path(name), "rb") as f:
-                    lines = f.read().decode(errors="replace").splitlines()[-15:]
+                    said = f.read().decode(errors="replace")
             except FileNotFoundError:
                 continue
+            # What comes before a panic is the reason; what follows is the kernel's stack.
+            before, panic, _ = said.partition("Kernel panic")
+            lines = (before + panic).splitlines()[-15:]
             text += "".join(f"  {name}: {line}\n" for line in lines)
         return text
 

@@ -47,14 +47,27 @@ def guestd():
 
 
 @pytest.fixture(scope="module")
-def agent():
-    """The agent that the tests of one module share."""
+def shared():
+    """One daemon for the tests of a module, in a list; another one when it has died."""
+    running = [] if ENDPOINT else [Daemon()]
+    yield running
+    for daemon in running:
+        daemon.close()
+
+
+@pytest.fixture
+def agent(shared):
+    """The agent that the tests of one module share. Who sees it die is to blame; the next test
+    gets another one."""
     if ENDPOINT:
         yield Remote(ENDPOINT)
         return
-    daemon = Daemon()
+    daemon = shared[0]
     yield daemon
-    daemon.close()
+    if daemon.proc.poll() is not None:
+        shared[0] = Daemon()
+        daemon.close()
+        raise AssertionError(f"guestd ended by itself:\n{daemon.log()}")
 
 
 @pytest.fixture

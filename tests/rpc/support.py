@@ -166,7 +166,9 @@ class Daemon:
 
     def _memory(self, name):
         status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(rf"^{name}:\s+(\d+) kB", status, re.M).group(1)) * 1024
+        found = re.search(rf"^{name}:\s+(\d+) kB", status, re.M)
+        assert found, "guestd is dead"
+        return int(found.group(1)) * 1024
 
     def fds(self):
         """Number of open descriptors."""

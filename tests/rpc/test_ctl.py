@@ -236,7 +236,6 @@ def test_large_stderr(ctl):
 def test_output_that_is_read_late(ctl):
     """More than all buffers on the way: the command is held back, and nothing is lost."""
     with ctl.start("exec", "sh", "-c", "seq 1 2000000; echo over >&2") as process:
-        assert process.stderr.readable()
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         out, err = process.communicate(timeout=3 * TIMEOUT)
@@ -276,7 +275,6 @@ def test_output_with_no_room(plain):
         assert b"No space left" in process.stderr.read()
 
 
-@pytest.mark.local
 def test_reader_that_goes_away(ctl, alive):
     """As in `guestctl exec yes | head`: the command does not go on for nobody."""
     with ctl.start("exec", "sh", "-c", "echo $$; exec yes") as process:
@@ -325,7 +323,7 @@ def test_second_signal_ends_guestctl(plain, command):
 # -- exec: options -------------------------------------------------------------------------------
 
 def test_directory(plain):
-    assert plain.exec("-C", "/usr/..", "pwd").stdout == b"/\n"
+    assert plain.exec("-C", "/proc", "pwd").stdout == b"/proc\n"
 
 
 def test_environment(plain):
@@ -396,11 +394,9 @@ def test_call_with_input(ctl):
     assert data == NOISE and lines[-1]["code"] == 0
 
 
-def test_call_of_what_is_no_utf8(plain):
-    """Arguments are bytes: as base64 they survive both directions."""
-    params = {"argv": ["sh", "-c", "exit 0", b64(b"\xff\x00\xfe"[:1])], "id": "ctl-bytes"}
-    (info,) = plain.call("proc.start", json.dumps(params))
-    assert info["argv"] == ["sh", "-c", "exit 0", b64(b"\xff")]
+def test_call_with_arguments_that_are_no_utf8(plain):
+    (result,) = plain.call("proc.run", json.dumps({"argv": ["printf", "%s", b64(b"\xff\xfe")]}))
+    assert result["stdout"] == b64(b"\xff\xfe")
 
 
 def test_call_fails_as_the_agent_says(plain):
