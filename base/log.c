@@ -45,7 +45,8 @@ bool log_level_parse(const char *name, enum log_level *level)
 
 void log_to_kmsg(void)
 {
-	kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (kmsg_fd < 0)
+		kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 }
 
 void log_line(enum log_level level, const char *component, const char *fmt, ...)

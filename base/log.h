@@ -45,7 +45,7 @@ void log_set_level(enum log_level level);
 /* False for a name that is none of error, warn, info, debug. */
 bool log_level_parse(const char *name, enum log_level *level);
 
-/* From now on to /dev/kmsg, where it can be opened. */
+/* From now on to /dev/kmsg, where it can be opened.  Idempotent. */
 void log_to_kmsg(void);
 
 #endif

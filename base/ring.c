@@ -37,18 +37,12 @@ size_t ring_peek(const struct ring *r, uint64_t offset, const char **bytes)
 	return MIN((size_t)(r->head - offset), r->cap - at);
 }
 
-/* Four times the size, or what limit and budget leave.  False when nothing was to be had. */
-static bool grow(struct ring *r)
+/* Moves what is kept into a block of CAP bytes.  False when memory is out. */
+static bool resize(struct ring *r, size_t cap)
 {
-	size_t left = r->budget->max - MIN(r->budget->used, r->budget->max);
-	size_t cap = MIN(MAX(r->cap * 4, RING_MIN), r->limit);
+	char *data = malloc(cap);
 	uint64_t at = r->tail;
-	char *data;
 
-	/* Everybody gets the smallest ring: without it a stream could not move at all. */
-	if (r->cap && cap - r->cap > left)
-		return false;
-	data = malloc(cap);
 	if (!data)
 		return false;
 	while (at < r->head) {
@@ -58,11 +52,36 @@ static bool grow(struct ring *r)
 		memcpy(data + at % cap, from, n);
 		at += n;
 	}
-	r->budget->used += cap - r->cap;
+	r->budget->used += cap;
+	r->budget->used -= r->cap;
 	free(r->data);
 	r->data = data;
 	r->cap = cap;
 	return true;
+}
+
+/* Four times the size, or what the limit leaves.  False when nothing was to be had. */
+static bool grow(struct ring *r)
+{
+	size_t left = r->budget->max - MIN(r->budget->used, r->budget->max);
+	size_t cap = MIN(MAX(r->cap * 4, RING_MIN), r->limit);
+
+	/* Everybody gets the smallest ring: without it a stream could not move at all. */
+	return (r->cap == 0 || cap - r->cap <= left) && resize(r, cap);
+}
+
+void ring_trim(struct ring *r)
+{
+	size_t kept = (size_t)(r->head - r->tail);
+
+	if (kept && kept < r->cap) {
+		resize(r, kept); /* without memory to save memory it stays as it is */
+	} else if (!kept) {
+		r->budget->used -= r->cap;
+		free(r->data);
+		r->data = NULL;
+		r->cap = 0;
+	}
 }
 
 size_t ring_prepare(struct ring *r, uint64_t floor, struct iovec iov[2])

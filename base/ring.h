@@ -47,6 +47,9 @@ void ring_fini(struct ring *r);
 size_t ring_prepare(struct ring *r, uint64_t floor, struct iovec iov[2]);
 void ring_commit(struct ring *r, size_t len);
 
+/* Gives back the memory beyond what is kept; nothing may be written any more. */
+void ring_trim(struct ring *r);
+
 /* The bytes at OFFSET, which is from tail to head, as far as they lie in one piece. */
 size_t ring_peek(const struct ring *r, uint64_t offset, const char **bytes);
 

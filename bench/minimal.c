@@ -79,6 +79,7 @@ static void drop(struct source *s)
 		epoll_ctl(poll_fd, EPOLL_CTL_DEL, s->fd, NULL);
 	close(s->fd);
 	s->fd = -1;
+	s->watched = false;
 }
 
 static void answer(struct job *j, int status)

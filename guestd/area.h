@@ -13,6 +13,8 @@ struct area {
 	const char *name;
 	/* As PID 1 only, before anything else: there may be no /dev, no descriptor 0. */
 	void (*pid1)(void);
+	/* As PID 1, instead of returning from main, which the kernel would take for a crash. */
+	void (*pid1_end)(void);
 	/* The loop exists, no listener is open.  0 or -errno: the daemon then does not start. */
 	int (*start)(void);
 	/* The loop has ended. */

@@ -42,7 +42,7 @@ static int bad(struct why *why, const char *fmt, ...)
 	return -EINVAL;
 }
 
-/* Setters: 0 or a negative errno with a sentence. */
+/* Setters: 0; -EINVAL for a wrong value, else what the system refused; with a sentence. */
 
 static int set_listen(const char *value, struct why *why)
 {
@@ -75,13 +75,15 @@ static int set_token_file(const char *value, struct why *why)
 
 	if (n < 0) {
 		free(token);
-		return bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
+		bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
+		return (int)n;
 	}
 	if (n > 0 && token[n - 1] == '\n')
 		token[--n] = '\0';
 	if (n == 0) {
 		free(token);
-		return bad(why, "token file %s is empty", value);
+		bad(why, "token file %s is empty", value);
+		return -ENODATA;
 	}
 	free((char *)conf.token);
 	conf.token = token;
@@ -315,8 +317,12 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 			value = argv[++i];
 		if (!key)
 			*file = value;
-		else if (apply && set(key, value, &fresh, why))
-			return -EINVAL;
+		else if (apply) {
+			int err = set(key, value, &fresh, why);
+
+			if (err)
+				return err;
+		}
 	}
 	return 0;
 }
@@ -325,6 +331,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 {
 	struct why why = {why_text, why_len};
 	const char *file = NULL;
+	int err;
 
 	*action = ACTION_RUN;
 	conf.run_dir = "/run/guestd";
@@ -338,5 +345,6 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	if (read_file(file ? file : DEFAULT_FILE, file != NULL, &why) ||
 		read_kernel_command_line(&why))
 		return 1;
-	return read_options(argc, argv, true, &file, action, &why) ? 2 : 0;
+	err = read_options(argc, argv, true, &file, action, &why);
+	return err ? (err == -EINVAL ? 2 : 1) : 0;
 }

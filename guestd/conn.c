@@ -165,7 +165,7 @@ static void parse(struct conn *conn)
 	}
 	if (conn->state != CONN_OPEN) {
 		conn->in.left = 0;
-	} else if (r == ERR_PROTOCOL || (r == 1 && frame_keep(&conn->in) < 0)) {
+	} else if (r < 0 || (r == 1 && frame_keep(&conn->in) < 0)) {
 		conn->in.left = 0;
 		conn_goodbye(conn, ERR_PROTOCOL, conn->in.why);
 	} else if (r == 1) {

@@ -175,24 +175,12 @@ static void stop(void)
 	loop_fini();
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	bool init = getpid() == 1;
 	enum config_action action;
 	char why[512];
-	int status;
+	int status = config_read(argc, argv, &action, why, sizeof(why));
 
-	set_up_signals();
-	umask(022);
-	if (init) {
-		for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
-			if ((*a)->pid1)
-				(*a)->pid1();
-		}
-		log_to_kmsg();
-	}
-	set_up_stdio();
-	status = config_read(argc, argv, &action, why, sizeof(why));
 	if (!status && method_init(config()->allow, config()->deny, why, sizeof(why)))
 		status = 2;
 	if (status) {
@@ -220,9 +208,38 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
-	if (init)
+	if (getpid() == 1)
 		tell_console();
 	loop_run();
 	stop();
 	return 0;
+}
+
+static int run_as_init(char **argv)
+{
+	int status;
+
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
+		if ((*a)->pid1)
+			(*a)->pid1();
+	}
+	log_to_kmsg();
+	set_up_stdio();
+	/* What the kernel does not know of its command line it hands to init: not ours. */
+	status = run(1, argv);
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
+		if ((*a)->pid1_end)
+			(*a)->pid1_end();
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	set_up_signals();
+	umask(022);
+	if (getpid() == 1)
+		return run_as_init(argv);
+	set_up_stdio();
+	return run(argc, argv);
 }

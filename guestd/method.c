@@ -25,9 +25,10 @@ static int by_name(const void *a, const void *b)
 static int compare(const char *name, size_t len, size_t i)
 {
 	const char *other = set.sorted[i]->name;
-	int c = strncmp(name, other, len);
+	size_t other_len = strlen(other);
+	int c = memcmp(name, other, MIN(len, other_len));
 
-	return c ? c : -(other[len] != '\0');
+	return c ? c : (len > other_len) - (len < other_len);
 }
 
 static bool find(const char *name, size_t len, size_t *out)

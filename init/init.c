@@ -2,13 +2,14 @@
  * init/init.c - the guest's first process: everything that a distribution's init would have done
  *
  * Runs before any other part of the agent when it is PID 1.  It starts no process, waits for
- * nothing, and has no error to return: PID 1 that gives up is a kernel panic, so each step does what
- * it can and logs what it cannot.  Reaping and shutdown belong to the event loop.
+ * nothing, and has no error to return: PID 1 that gives up is a kernel panic, so each step does
+ * what it can and logs what it cannot.  Reaping belongs to the event loop.
  */
 #include "guestd/area.h"
 
 #include "base/log.h"
 #include "init/early.h"
+#include "init/end.h"
 #include "init/modules.h"
 #include "init/mounts.h"
 #include "init/tune.h"
@@ -26,4 +27,4 @@ static void init_pid1(void)
 	tune_loopback();
 }
 
-AREA(init) = {.name = "init", .pid1 = init_pid1};
+AREA(init) = {.name = "init", .pid1 = init_pid1, .pid1_end = end_machine};

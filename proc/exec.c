@@ -76,6 +76,24 @@ static void exec_started(struct follower *f)
 	chan_event_end(x->req, &e);
 }
 
+/* For one that attaches late: what was overwritten before it came. */
+static void send_gaps(struct exec *x)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct enc e;
+
+		if (x->f.position[i] == 0)
+			continue;
+		chan_event_begin(x->req, &e);
+		enc_map_end(&e, enc_map_begin(&e), 4);
+		enc_kv_str(&e, "type", "gap");
+		enc_kv_uint(&e, "channel", i ? CHANNEL_ERR : CHANNEL_OUT);
+		enc_kv_uint(&e, "lost", x->f.position[i]);
+		enc_kv_uint(&e, "offset", x->f.position[i]);
+		chan_event_end(x->req, &e);
+	}
+}
+
 static void exec_failed(struct follower *f, const struct failure *failure)
 {
 	struct exec *x = exec_of(f);
@@ -221,6 +239,7 @@ static void exec_call(struct req *req, void *args)
 		process_start(p);
 	} else if (p->state >= PROCESS_RUNNING) {
 		exec_started(&x->f);
+		send_gaps(x);
 		exec_output(&x->f);
 	}
 }

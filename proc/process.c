@@ -22,6 +22,9 @@
 /* After the exit, output that something left behind still holds is waited for this long. */
 #define DRAIN_S 0.2
 
+/* While a tree is being stopped, how often we look who is left of it. */
+#define CHECK_S 0.02
+
 /* How often the user files may change under a spawn before it is given up. */
 #define MAX_ATTEMPTS 5
 
@@ -30,12 +33,15 @@
 
 static struct {
 	struct list all;
-	size_t n;
+	size_t n_live;
+	struct list exited; /* the oldest first */
+	size_t n_exited, exited_bytes;
 	unsigned long made;
 	int null_fd; /* /dev/null, for stdin */
 	struct ring_budget budget;
 } processes = {
 	.all = {&processes.all, &processes.all},
+	.exited = {&processes.exited, &processes.exited},
 	.null_fd = -1,
 	.budget = {.max = RING_TOTAL_MAX},
 };
@@ -101,6 +107,7 @@ static void bury(struct grave *grave)
 	close_pipes(&p->pipes);
 	free(p->spawn);
 	arena_free(p->spawn_arena);
+	tree_fini(&p->tree);
 	params_free(p->params);
 	free(p);
 }
@@ -119,17 +126,48 @@ static void process_bury(struct process *p)
 	for (int i = 0; i < 2; i++)
 		ev_io_stop(loop_ev(), &p->out[i].source.io);
 	ev_io_stop(loop_ev(), &p->in.io);
+	ev_timer_stop(loop_ev(), &p->check);
 	list_del(&p->link);
-	processes.n--;
+	if (list_empty(&p->exited_link)) {
+		processes.n_live--;
+	} else {
+		list_del(&p->exited_link);
+		processes.n_exited--;
+		processes.exited_bytes -= p->exited_bytes;
+	}
 	loop_bury(&p->grave, bury);
 }
 
-/* Frees it once nothing can come of it any more. */
+static void make_room(void)
+{
+	list_each_safe(link, &processes.exited)
+	{
+		struct process *p = CONTAINER_OF(link, struct process, exited_link);
+
+		if (processes.n_exited <= MAX_EXITED && processes.exited_bytes <= EXITED_BYTES_MAX)
+			return;
+		if (list_empty(&p->followers))
+			process_bury(p);
+	}
+}
+
+/* Remembers it, once nothing can come of it any more. */
 static void process_settle(struct process *p)
 {
-	if (p->state == PROCESS_ENDED && list_empty(&p->followers) && p->out[0].source.eof &&
-		p->out[1].source.eof)
-		process_bury(p);
+	if (p->state != PROCESS_ENDED || p->buried || !list_empty(&p->exited_link) ||
+		!p->out[0].source.eof || !p->out[1].source.eof)
+		return;
+	for (int i = 0; i < 2; i++) {
+		if (list_empty(&p->followers))
+			ring_trim(&p->out[i].source.ring);
+		p->exited_bytes += p->out[i].source.ring.cap;
+	}
+	p->exited_bytes += p->params->len;
+	processes.exited_bytes += p->exited_bytes;
+	processes.n_exited++;
+	processes.n_live--;
+	list_add_tail(&processes.exited, &p->exited_link);
+	make_room();
 }
 
 /* Calls FN of every follower; it may detach itself, and no other. */
@@ -229,7 +267,8 @@ static void process_ended(struct process *p)
 
 static void check_ended(struct process *p)
 {
-	if (p->state == PROCESS_EXITED && p->out[0].source.eof && p->out[1].source.eof)
+	if (p->state == PROCESS_EXITED && p->out[0].source.eof && p->out[1].source.eof &&
+		p->tree.n == 0)
 		process_ended(p);
 	else
 		process_settle(p);
@@ -252,7 +291,10 @@ static void on_drain(struct ev_loop *ev, struct ev_timer *w, int revents)
 			return;
 		}
 	}
-	process_ended(p);
+	if (p->tree.n)
+		ev_timer_again(ev, w);
+	else
+		process_ended(p);
 }
 
 static void on_exited(struct child *child, int status, const struct rusage *usage)
@@ -269,7 +311,6 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	p->exit.exited_us = clock_real_us();
 	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
 	ev_timer_stop(loop_ev(), &p->timeout);
-	ev_timer_stop(loop_ev(), &p->grace);
 	for (int i = 0; i < 2; i++) {
 		int unread = 0;
 
@@ -279,6 +320,7 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	}
 	p->drain.repeat = DRAIN_S;
 	ev_timer_again(loop_ev(), &p->drain);
+	tree_prune(&p->tree);
 	check_ended(p);
 }
 
@@ -294,19 +336,43 @@ static void signal_group(struct process *p, int number)
 		kill(p->child.pid, number);
 }
 
-/* What the leader leaves behind of its group goes with it: after this the number may be reused. */
+/* The last look while the leader's pid, group and session are surely its own. */
 static void on_exiting(struct child *child)
 {
 	struct process *p = CONTAINER_OF(child, struct process, child);
 
-	if (p->stopping)
+	if (!p->stopping)
+		return;
+	if (p->killing)
 		signal_group(p, SIGKILL);
+	tree_update(&p->tree, child->pid);
+}
+
+/* While it is stopping: who is left? */
+static void on_check(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	struct process *p = CONTAINER_OF(w, struct process, check);
+
+	(void)revents;
+	if (p->killing) {
+		tree_update(&p->tree, p->child.pid);
+		tree_signal(&p->tree, SIGKILL, true);
+	}
+	if (tree_prune(&p->tree) == 0 && p->state >= PROCESS_EXITED) {
+		ev_timer_stop(ev, w);
+		ev_timer_stop(ev, &p->grace);
+		check_ended(p);
+	}
 }
 
 static void on_grace(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
-	(void)ev, (void)revents;
-	signal_group(CONTAINER_OF(w, struct process, grace), SIGKILL);
+	struct process *p = CONTAINER_OF(w, struct process, grace);
+
+	(void)revents;
+	p->killing = true;
+	signal_group(p, SIGKILL);
+	on_check(ev, &p->check, 0);
 }
 
 static void give_up_waiting(struct process *p)
@@ -326,8 +392,13 @@ void process_stop(struct process *p)
 		give_up_waiting(p);
 		return;
 	}
+	tree_update(&p->tree, p->child.pid);
 	signal_group(p, SIGTERM);
+	tree_signal(&p->tree, SIGTERM, false);
 	signal_group(p, SIGCONT); /* one that was stopped could not hear it */
+	tree_signal(&p->tree, SIGCONT, false);
+	p->check.repeat = CHECK_S;
+	ev_timer_again(loop_ev(), &p->check);
 	ev_timer_init(&p->grace, on_grace, (ev_tstamp)p->spec->grace_ms / 1000, 0);
 	ev_timer_start(loop_ev(), &p->grace);
 }
@@ -488,7 +559,7 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 {
 	struct process *p;
 
-	if (processes.n >= MAX_PROCESSES) {
+	if (processes.n_live >= MAX_PROCESSES) {
 		failure_set(f, ERR_LIMIT, NULL, NULL, "max_processes (%u) run already", MAX_PROCESSES);
 		params_free(params);
 		return NULL;
@@ -507,16 +578,18 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	p->users.ready = on_users;
 	list_init(&p->users.link);
 	list_init(&p->followers);
+	list_init(&p->exited_link);
 	ev_init(&p->timeout, on_timeout);
 	ev_init(&p->grace, on_grace);
 	ev_init(&p->drain, on_drain);
+	ev_init(&p->check, on_check);
 	for (int i = 0; i < 2; i++) {
 		p->out[i].process = p;
 		source_init(&p->out[i].source, spec->ring, &processes.budget, stream_floor, stream_more);
 	}
 	sink_init(&p->in, INPUT_MAX, on_consumed);
 	list_add_tail(&processes.all, &p->link);
-	processes.n++;
+	processes.n_live++;
 	return p;
 }
 

@@ -11,8 +11,9 @@
  * Exit and end of output are two facts: a grandchild may hold the pipe long after the process
  * is gone.  ENDED is when both are known, or the exit alone for 200 ms.
  *
- * Owner: the table.  It frees a process that has ended, is followed by nobody and whose output
- * nobody holds any more.  Thread: loop.
+ * Owner: the table.  One that has ended and whose output nobody holds any more is remembered,
+ * with what its rings kept, until MAX_EXITED or EXITED_BYTES_MAX of them push it out.
+ * Thread: loop.
  */
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
@@ -27,6 +28,7 @@
 #include "proc/exit.h"
 #include "proc/spawn.h"
 #include "proc/spec.h"
+#include "proc/tree.h"
 #include "proto/err.h"
 
 enum process_state {
@@ -83,7 +85,9 @@ struct process {
 	struct exit_record exit; /* final when ENDED */
 
 	/* private */
-	struct list link; /* processes.all */
+	struct list link;        /* processes.all */
+	struct list exited_link; /* processes.exited, once remembered */
+	size_t exited_bytes;
 	struct list followers;
 	struct arena *params; /* holds spec */
 	struct child child;
@@ -94,8 +98,9 @@ struct process {
 	struct process_pipes pipes;
 	struct sink in;
 	uint64_t started_mono_us;
-	struct ev_timer timeout, grace, drain;
-	bool stopping;
+	struct ev_timer timeout, grace, drain, check;
+	bool stopping, killing;
+	struct tree tree; /* who else has to go, while stopping */
 	struct grave grave;
 	bool buried;
 };
@@ -127,7 +132,10 @@ bool follower_at_end(const struct follower *f, unsigned i);
 int follower_input(struct follower *f, const char *bytes, size_t len);
 void process_input_end(struct process *p);
 
-/* TERM to its group, KILL after the grace of its spec.  Idempotent. */
+/*
+ * TERM to it and all that came of it, KILL to what is left after the grace of its spec; it has
+ * not ended before all of them are dead.  Idempotent.
+ */
 void process_stop(struct process *p);
 
 /* All rings and captures. */

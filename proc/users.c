@@ -313,12 +313,11 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 			e = user_by_uid(u, uid);
 	}
 	fill(out, e, uid);
-	if (!colon) {
-		if (e)
-			add_supplementary(u, e->name, out);
-	} else if (!resolve_group(u, colon + 1, &out->gid)) {
+	if (colon && !resolve_group(u, colon + 1, &out->gid))
 		return failure_set(
 			f, ERR_NOT_FOUND, "user", NULL, "no group %.100s in " GROUP, colon + 1);
-	}
+	out->groups[out->n_groups++] = out->gid; /* as initgroups(3) has it */
+	if (!colon && e)
+		add_supplementary(u, e->name, out);
 	return 0;
 }

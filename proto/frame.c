@@ -1,7 +1,8 @@
 /* proto/frame.c - length-prefixed frames out of a byte stream */
 #include "proto/frame.h"
 
-#include "proto/err.h"
+#include <errno.h>
+
 #include "proto/limits.h"
 
 void frame_init(struct frame_reader *r, uint32_t max)
@@ -25,7 +26,7 @@ void frame_push(struct frame_reader *r, const char *bytes, size_t len)
 static int fail(struct frame_reader *r, const char *why)
 {
 	r->why = why;
-	return ERR_PROTOCOL;
+	return -EPROTO;
 }
 
 static uint32_t header_len(const char *p)
@@ -93,7 +94,7 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len)
 		if (r->left == 0)
 			return 0;
 		if (take(r, MIN(size > have ? size - have : 1, r->left)))
-			return ERR_PROTOCOL;
+			return -EPROTO;
 	}
 	if (r->left == 0)
 		return 0;

@@ -36,11 +36,11 @@ void frame_push(struct frame_reader *r, const char *bytes, size_t len);
 
 /*
  * 1: *BODY is a frame's body, valid until the next call; 0: more bytes are needed, what is left
- * was kept; ERR_PROTOCOL: the peer broke framing, r->why says how.
+ * was kept; -EPROTO: the peer broke framing, r->why says how.
  */
 int frame_next(struct frame_reader *r, const char **body, size_t *len);
 
-/* Copies what was pushed and not yet pulled, so that the pusher may have its memory back. */
+/* 0 or -EPROTO.  Copies what was pushed and not yet pulled, so that the pusher may have its memory back. */
 int frame_keep(struct frame_reader *r);
 
 /* Bytes kept inside the reader. */

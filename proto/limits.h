@@ -57,6 +57,10 @@
 #define RING_DEFAULT  (1u << 20)
 #define RING_MAX      (16u << 20)
 
+/* Exited processes that are remembered, and the memory of their output and parameters. */
+#define MAX_EXITED       1024u
+#define EXITED_BYTES_MAX (16u << 20)
+
 /* Output rings of all processes; beyond it a ring stays at its smallest size. */
 #define RING_TOTAL_MAX (128u << 20)
 

@@ -40,6 +40,7 @@ static const struct {
 	{"max_data", MAX_DATA},
 	{"max_depth", MAX_DEPTH},
 	{"max_elements", MAX_ELEMENTS},
+	{"max_exited", MAX_EXITED},
 	{"max_params", ARENA_CONN_MAX},
 	{"max_processes", MAX_PROCESSES},
 	{"max_ring", RING_MAX},

@@ -106,7 +106,7 @@ def test_a_stalled_stdin_stalls_neither_agent_nor_others(agent, client, bounded,
         call = c.open("proc.exec", {"cmd": "sleep 60", "stdin": True, "on_disconnect": "kill"})
         pid = call.event("started")["pid"]
         block = frame([DATA, call.id, STDIN, b"x" * MAX_DATA])
-        with pytest.raises((BlockingIOError, TimeoutError, Disconnected)):
+        with pytest.raises(TimeoutError):
             for _ in range(1000):
                 c.send_bytes(block, timeout=1)
         assert_works(client)

@@ -125,12 +125,13 @@ def test_a_longer_frame_than_negotiated_is_a_protocol_error(client):
 
 
 def test_a_result_that_cannot_be_cut_is_limited(client):
-    limit = client.hello(max_frame=1500)["max_frame"]
+    """The list of methods, where it is longer than a frame may be."""
+    limit = client.hello(max_frame=4096)["max_frame"]
     try:
         client.call("system.methods")
     except RpcError as e:
         assert e.code == "limit" and e.message
-    assert client.largest_frame <= limit <= 1500
+    assert client.largest_frame <= limit <= 4096
     client.call("system.ping")
 
 
@@ -253,7 +254,7 @@ def test_an_empty_token_file_does_not_open_the_agent(guestd, tmp_path, content):
     try:
         daemon = guestd("--token-file", tmp_path / "token")
     except AssertionError as e:
-        assert "guestd ended with status 1" in str(e)
+        assert "guestd ended with status" in str(e) and "token" in str(e)
         return
     with daemon.connect() as c:
         assert error_of(c.call, "system.ping").code == "unauthorized"

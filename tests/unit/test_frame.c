@@ -1,4 +1,5 @@
 /* tests/unit/test_frame.c - proto/frame: the same frames whatever the pieces they come in */
+#include <errno.h>
 #include "proto/frame.h"
 
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static void expect_failure(struct frame_reader *r)
 	const char *body;
 	size_t len;
 
-	assert_int_equal(frame_next(r, &body, &len), ERR_PROTOCOL);
+	assert_int_equal(frame_next(r, &body, &len), -EPROTO);
 	assert_non_null(r->why);
 }
 
@@ -97,6 +98,28 @@ static void test_many_in_one_push(void **state)
 	frame_push(&r, LIT("\0\1k"));
 	expect(&r, "k", 1);
 	expect_none(&r);
+	frame_fini(&r);
+}
+
+/* Only what was cut is copied: the frames behind it are read where they lie again. */
+static void test_copies_no_more_than_cut(void **state)
+{
+	static const char rest[] = "bc\0\0\0\1d\0";
+	struct frame_reader r;
+	const char *body;
+	size_t len;
+
+	(void)state;
+	frame_init(&r, 100);
+	frame_push(&r, LIT("\0\0\0\3a"));
+	expect_none(&r);
+	frame_push(&r, LIT(rest));
+	expect(&r, "abc", 3);
+	assert_int_equal(frame_kept(&r), 0);
+	assert_int_equal(frame_next(&r, &body, &len), 1);
+	assert_ptr_equal(body, rest + 6);
+	expect_none(&r);
+	assert_int_equal(frame_kept(&r), 1);
 	frame_fini(&r);
 }
 
@@ -224,7 +247,7 @@ static void test_keep_edge(void **state)
 	frame_push(&r, bytes, READ_CHUNK);
 	assert_int_equal(frame_keep(&r), 0);
 	frame_push(&r, bytes, 1);
-	assert_int_equal(frame_keep(&r), ERR_PROTOCOL);
+	assert_int_equal(frame_keep(&r), -EPROTO);
 	frame_fini(&r);
 	free(bytes);
 }
@@ -313,6 +336,7 @@ int main(void)
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_bytewise),
 		cmocka_unit_test(test_many_in_one_push),
+		cmocka_unit_test(test_copies_no_more_than_cut),
 		cmocka_unit_test(test_keep),
 		cmocka_unit_test(test_length_zero),
 		cmocka_unit_test(test_length_huge),
