@@ -80,9 +80,24 @@ check: ## every test: units, black box, VM, sanitizers, checks of the tree
 fuzz: ## libFuzzer, a minute for each target (clang)
 	tests/fuzz/run
 
-bench: all ## guestd beside its peers and the physical limit
-	$(MAKE) -f bench/Makefile
-	bench/run
+# Programs of one file each, and the driver made of the others; the children have no libc.
+BENCH_CHILDREN := true flood
+BENCH  := $(filter-out $(BENCH_CHILDREN:%=bench/%.c) bench/minimal.c,$(wildcard bench/*.c))
+
+$(BENCH_CHILDREN:%=$B/bench/%): $B/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) -fno-stack-protector -nostdlib -static -o $@ $<
+
+$B/bench/minimal: $B/o/bench/minimal.o
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(LINK) -o $@ $^
+
+$B/bench/bench: $(BENCH:%.c=$B/o/%.o) $(filter $B/o/ctl/client%,$(CTL:%.c=$B/o/%.o)) $(COMMON:%.c=$B/o/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -lm
+
+bench: all $(BENCH_CHILDREN:%=$B/bench/%) $B/bench/minimal $B/bench/bench ## guestd beside its floor and the physical limit
+	bench/run $(BENCH_ARGS)
 
 tidy: ## clang-tidy over all sources
 	clang-tidy --quiet $(DAEMON) $(wildcard ctl/*.c) -- -std=gnu11 -D_GNU_SOURCE -I.

@@ -38,7 +38,7 @@ static struct conn {
 	char in[MAX_REQUEST], *out;
 } conns[MAX_CONNS];
 
-static struct job {
+struct job {
 	struct source pipes[2], process;
 	struct conn *conn;
 	struct job *next_free;
@@ -46,8 +46,9 @@ static struct job {
 	uint32_t id;
 	size_t len, cap;
 	char *output;
-} * free_jobs;
+};
 
+static struct job *free_jobs;
 static int poll_fd;
 
 static void *grow(void *p, size_t *cap, size_t need)

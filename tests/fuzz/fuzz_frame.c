@@ -7,11 +7,11 @@
  */
 #include "proto/frame.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/err.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The stream without its cuts, and how far the reader's frames have come in it. */
@@ -46,7 +46,7 @@ static int pull(struct frame_reader *r, struct stream *s, size_t n)
 		int have = frame_next(r, &body, &len);
 
 		if (want < 0) {
-			ASSERT(have == ERR_PROTOCOL && r->why);
+			ASSERT(have == -EPROTO && r->why);
 			return -1;
 		}
 		if (want == 0) {

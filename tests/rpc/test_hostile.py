@@ -41,8 +41,8 @@ def daemon(guestd):
         assert stream.read(12) == b"before after"
         eventually(lambda: daemon.fds() <= fds, f"back to {fds} descriptors")
         eventually(lambda: not daemon.zombies(), "no zombies")
-        grown = daemon.rss() - rss
-        assert grown < (64 if sanitized() else 8) << 20, f"grew by {grown >> 20} MiB"
+        grown = daemon.rss() - rss          # the output of exited processes is remembered: up to 16 MiB
+        assert grown < (96 if sanitized() else 8 + 16) << 20, f"grew by {grown >> 20} MiB"
         stream.end()
         assert stream.wait()["code"] == 0
 

@@ -275,7 +275,7 @@ def test_help(tmp_path):
     status, out, _ = outcome("--help", tmp_path=tmp_path)
     assert status == 0
     for option in ("--listen", "--config", "--kind", "--token-file", "--allow-cid", "--allow", "--deny", "--run-dir",
-                   "--default-user", "--dial-any", "--log-level", "--methods", "--check", "--version", "--help"):
+                   "--default-user", "--log-level", "--methods", "--version", "--help"):
         assert option in out
 
 

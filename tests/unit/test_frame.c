@@ -2,9 +2,9 @@
 #include <errno.h>
 #include "proto/frame.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-#include "proto/err.h"
 #include "proto/limits.h"
 #include "tests/unit/unit.h"
 
