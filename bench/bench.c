@@ -56,7 +56,7 @@ static void print_head(const struct options *o)
 	puts("bare      the bench itself: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD), two pipes to "
 	     "EOF, wait;\n"
 	     "          a child that echoes; a child that copies pipe to socket\n"
-	     "minimal   bench/minimal.c: one thread, the same spawn behind a Unix socket\n"
+	     "minimal   bench/minimal.c: one thread, the same spawn (but vfork) behind a Unix socket\n"
 	     "guestd    over a Unix socket through ctl/client.h");
 }
 

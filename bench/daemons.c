@@ -20,7 +20,7 @@
 #define STOP_MS  8000
 
 static char dir[64]; /* sockets, run directories, logs */
-static pid_t minimal_pid = -1, guestd_pid = -1;
+static pid_t minimal_pids[2] = {-1, -1}, guestd_pid = -1;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -180,29 +180,32 @@ static void stop(pid_t *pid, const char *name)
 
 void daemons_start(const struct options *o)
 {
-	char *minimal_socket = in_dir("minimal"), *run_dir = in_dir("run");
-	char *listen_at = xasprintf("unix:%s/guestd", dir);
-	char *guestd = xstrdup(o->guestd);
-	char listen_option[] = "--listen", run_option[] = "--run-dir";
+	char *sockets[] = {in_dir("minimal"), in_dir("minimal-vfork")}, *run_dir = in_dir("run");
+	char *listen_at = xasprintf("unix:%s/guestd", dir), *guestd = xstrdup(o->guestd);
+	char vfork_option[] = "vfork", listen_option[] = "--listen", run_option[] = "--run-dir";
 
-	minimal_pid = start("minimal", (char *[]){o->minimal, minimal_socket, NULL});
+	minimal_pids[0] = start("minimal", (char *[]){o->minimal, sockets[0], NULL});
+	minimal_pids[1] =
+		start("minimal-vfork", (char *[]){o->minimal, sockets[1], vfork_option, NULL});
 	guestd_pid = start(
 		"guestd", (char *[]){guestd, listen_option, listen_at, run_option, run_dir, NULL});
-	free(guestd);
-	free(minimal_socket);
-	free(listen_at);
+	free(sockets[0]);
+	free(sockets[1]);
 	free(run_dir);
+	free(listen_at);
+	free(guestd);
 }
 
 void daemons_stop(void)
 {
 	stop(&guestd_pid, "guestd");
-	stop(&minimal_pid, "the minimal agent");
+	stop(&minimal_pids[0], "the minimal agent");
+	stop(&minimal_pids[1], "the minimal agent");
 }
 
-int minimal_connect(void)
+int minimal_connect(bool vfork)
 {
-	int fd = connect_to("minimal");
+	int fd = connect_to(vfork ? "minimal-vfork" : "minimal");
 
 	if (fd < 0)
 		give_up("no connection to the minimal agent: %m");

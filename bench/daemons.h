@@ -21,8 +21,8 @@ void daemons_start(const struct options *o);
 /* TERM and wait: guestd's exit is part of what is to work. */
 void daemons_stop(void);
 
-/* A blocking connection. */
-int minimal_connect(void);
+/* A blocking connection.  VFORK: to the one that waits for each execve. */
+int minimal_connect(bool vfork);
 int guestd_connect(void);
 /* WINDOW 0: transport mode. */
 struct client *guestd_client(uint32_t window);

@@ -11,7 +11,7 @@
 
 #define WAIT_MS 20000
 
-static int minimal_fd = -1;
+static int minimal_fds[2] = {-1, -1}; /* the second waits for each execve */
 static struct client *client;
 
 /* --- one after another --- */
@@ -21,16 +21,18 @@ static void bare_once(const char *program)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	char text[512], *argv[] = {text, NULL}, *envp[] = {path, NULL};
-	struct spawn s = {argv, envp, -1, -1, 0};
+	struct spawn s;
 	int out[2], err[2], status, pidfd = -1;
 	pid_t pid;
 
 	snprintf(text, sizeof(text), "%s", program);
 	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0)
 		give_up("no pipe: %m");
+	s.argv = argv;
+	s.envp = envp;
 	s.out = out[1];
 	s.err = err[1];
-	pid = spawn(&s, &pidfd);
+	pid = spawn(&s, CLONE_VFORK, &pidfd);
 	close(out[1]);
 	close(err[1]);
 	if (pid < 0 || s.error)
@@ -60,8 +62,9 @@ static void minimal_once(const char *program)
 	char request[512];
 	uint32_t head[3] = {0};
 
-	write_all(minimal_fd, request, minimal_request(request, 1, program));
-	if (read(minimal_fd, head, sizeof(head)) != sizeof(head) || head[0] != 8 || head[2] != 0)
+	write_all(minimal_fds[0], request, minimal_request(request, 1, program));
+	if (read(minimal_fds[0], head, sizeof(head)) != sizeof(head) || head[0] != 8 ||
+		head[2] != 0)
 		give_up("the minimal agent: %s failed", program);
 }
 
@@ -102,13 +105,15 @@ static void guestd_times(const struct contestant *c, struct samples *results)
 
 static void connect_both(void)
 {
-	minimal_fd = minimal_connect();
+	minimal_fds[0] = minimal_connect(false);
+	minimal_fds[1] = minimal_connect(true);
 	client = guestd_client(0);
 }
 
 static void disconnect_both(void)
 {
-	fd_close(&minimal_fd);
+	fd_close(&minimal_fds[0]);
+	fd_close(&minimal_fds[1]);
 	client_close(client);
 	client = NULL;
 }
@@ -154,7 +159,7 @@ void bench_exec(const struct options *o)
 /* --- many in flight --- */
 
 /* Both clients keep WIDTH requests open and answer all answers of one read with one write. */
-static void minimal_rate(const struct contestant *c, struct samples *results)
+static void rate(const struct contestant *c, struct samples *results, int fd)
 {
 	char requests[65536], answers[65536];
 	uint64_t sent = 0, done = 0;
@@ -170,9 +175,9 @@ static void minimal_rate(const struct contestant *c, struct samples *results)
 			sent++;
 		}
 		if (queued)
-			write_all(minimal_fd, requests, queued);
+			write_all(fd, requests, queued);
 		queued = 0;
-		n = read(minimal_fd, answers + have, sizeof(answers) - have);
+		n = read(fd, answers + have, sizeof(answers) - have);
 		if (n <= 0)
 			give_up("the minimal agent ended");
 		have += (size_t)n;
@@ -188,6 +193,16 @@ static void minimal_rate(const struct contestant *c, struct samples *results)
 		have -= used;
 	}
 	samples_add(results, (double)c->count * 1e6 / (now_us() - from));
+}
+
+static void minimal_rate(const struct contestant *c, struct samples *results)
+{
+	rate(c, results, minimal_fds[0]);
+}
+
+static void vfork_rate(const struct contestant *c, struct samples *results)
+{
+	rate(c, results, minimal_fds[1]);
 }
 
 static void guestd_rate(const struct contestant *c, struct samples *results)
@@ -221,29 +236,27 @@ void bench_rate(const struct options *o)
 	const char *const names[] = {"/bin/true", "static"};
 	const unsigned widths[] = {16, 64};
 
-	puts("\nexec, many in flight, per second        minimal agent   guestd   ratio   goal");
+	puts("\nexec, many in flight, per second      minimal, vfork   minimal   guestd   of minimal   goal");
 	connect_both();
 	for (size_t i = 0; i < ARRAY_LEN(programs) * ARRAY_LEN(widths); i++) {
 		size_t p = i / ARRAY_LEN(widths);
 		unsigned width = widths[i % ARRAY_LEN(widths)];
-		uint64_t count = (p == 0 ? 200 : 1000) / (o->quick ? 2 : 1);
 		struct contestant cs[] = {
-			{.name = "minimal",
-				.run = minimal_rate,
-				.program = programs[p],
-				.count = count,
-				.width = width},
-			{.name = "guestd",
-				.run = guestd_rate,
-				.program = programs[p],
-				.count = count,
-				.width = width},
+			{.name = "minimal, vfork", .run = vfork_rate},
+			{.name = "minimal", .run = minimal_rate},
+			{.name = "guestd", .run = guestd_rate},
 		};
 
+		for (size_t k = 0; k < ARRAY_LEN(cs); k++) {
+			cs[k].program = programs[p];
+			cs[k].count = (p == 0 ? 200 : 1000) / (o->quick ? 2 : 1);
+			cs[k].width = width;
+		}
 		contest(cs, ARRAY_LEN(cs), o->rounds);
-		printf("  %-10s %2u in flight                %11.0f %8.0f   %5.2f   >= 0.90\n",
+		printf("  %-10s %2u in flight             %14.0f %9.0f %8.0f   %10.2f   >= 0.90\n",
 			names[p], width, samples_quantile(&cs[0].all, 0.5),
-			samples_quantile(&cs[1].all, 0.5), contest_ratio(&cs[1], &cs[0]));
+			samples_quantile(&cs[1].all, 0.5), samples_quantile(&cs[2].all, 0.5),
+			contest_ratio(&cs[2], &cs[1]));
 		contest_free(cs, ARRAY_LEN(cs));
 	}
 	disconnect_both();

@@ -23,16 +23,19 @@ static int copy(const char *program, uint64_t bytes, size_t chunk, int to)
 {
 	static char none[] = "A=";
 	char path[512], number[24], *argv[] = {path, number, NULL}, *envp[] = {none, NULL};
-	struct spawn s = {argv, envp, -1, -1, 0};
-	int out[2], status;
+	struct spawn s;
+	int out[2], status, pidfd;
 	pid_t pid;
 
 	snprintf(path, sizeof(path), "%s", program);
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)bytes);
 	if (pipe2(out, O_CLOEXEC) < 0 || fcntl(out[1], F_SETPIPE_SZ, MIB) < 0)
 		return 1;
+	s.argv = argv;
+	s.envp = envp;
 	s.out = out[1];
-	pid = spawn(&s, NULL);
+	s.err = -1;
+	pid = spawn(&s, CLONE_VFORK, &pidfd);
 	close(out[1]);
 	if (pid < 0 || s.error)
 		return 1;

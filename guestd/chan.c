@@ -147,6 +147,11 @@ void chan_event_end(struct req *req, struct enc *e)
 	conn_message_end(req->conn, e);
 }
 
+void chan_event_end_soon(struct req *req, struct enc *e)
+{
+	conn_message_end_soon(req->conn, e);
+}
+
 void chan_end(struct req *req, enum channel channel)
 {
 	struct enc e;

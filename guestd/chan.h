@@ -74,6 +74,7 @@ void chan_consumed(struct req *req, size_t len);
 /* Begins [5, id, ...: the caller encodes the event, a map with `type`. */
 void chan_event_begin(struct req *req, struct enc *e);
 void chan_event_end(struct req *req, struct enc *e);
+void chan_event_end_soon(struct req *req, struct enc *e); /* it may wait a millisecond */
 
 /* No more data on CHANNEL: [4, id, channel]. */
 void chan_end(struct req *req, enum channel channel);

@@ -21,6 +21,9 @@
 /* Small data is gathered behind the control messages up to here, for one write. */
 #define GATHER_MAX (64u << 10)
 
+/* What conn_flush_soon waits: the shortest time that the loop can wait. */
+#define FLUSH_SOON 0.001
+
 /* A peer that must show a token has this long, so that it cannot hold a place for ever. */
 #define TOKEN_DEADLINE 30.0
 
@@ -53,6 +56,18 @@ void conn_flush_later(struct conn *conn)
 		turn_request(&conn->turn);
 }
 
+void conn_flush_soon(struct conn *conn)
+{
+	if (conn->state != CONN_DEAD && !ev_is_active(&conn->soon))
+		ev_timer_again(loop_ev(), &conn->soon);
+}
+
+static void on_soon(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	(void)ev, (void)revents;
+	conn_flush_later(CONTAINER_OF(w, struct conn, soon));
+}
+
 static void bury(struct grave *grave)
 {
 	struct conn *conn = CONTAINER_OF(grave, struct conn, grave);
@@ -77,6 +92,7 @@ void conn_kill(struct conn *conn, const char *why)
 	conn->state = CONN_DEAD;
 	ev_io_stop(loop_ev(), &conn->readable);
 	ev_io_stop(loop_ev(), &conn->writable);
+	ev_timer_stop(loop_ev(), &conn->soon);
 	ev_timer_stop(loop_ev(), &conn->alive);
 	ev_timer_stop(loop_ev(), &conn->watch);
 	drop_reqs(conn);
@@ -91,11 +107,17 @@ void conn_message_begin(struct conn *conn, struct enc *e)
 	enc_frame_begin(e, &conn->out);
 }
 
-void conn_message_end(struct conn *conn, struct enc *e)
+void conn_message_end_soon(struct conn *conn, struct enc *e)
 {
 	/* Killed at the end of the turn only: the caller still holds its request. */
 	if (enc_frame_end(e, conn->max_frame) < 0)
 		conn->overflowed = true;
+	conn_flush_soon(conn);
+}
+
+void conn_message_end(struct conn *conn, struct enc *e)
+{
+	conn_message_end_soon(conn, e);
 	conn_flush_later(conn);
 }
 
@@ -340,6 +362,7 @@ static void on_turn_end(struct turn *turn)
 		conn_kill(conn, "output queue is full");
 		return;
 	}
+	ev_timer_stop(loop_ev(), &conn->soon);
 	flush(conn);
 	if (conn->state == CONN_OPEN)
 		read_on(conn);
@@ -453,6 +476,8 @@ void conn_new(int fd, bool need_token)
 	turn_init(&conn->turn, on_turn_end);
 	ev_io_init(&conn->readable, on_readable, fd, EV_READ);
 	ev_io_init(&conn->writable, on_writable, fd, EV_WRITE);
+	ev_init(&conn->soon, on_soon);
+	conn->soon.repeat = FLUSH_SOON;
 	ev_init(&conn->alive, on_alive);
 	ev_init(&conn->watch, on_watch);
 	ev_io_start(loop_ev(), &conn->readable);

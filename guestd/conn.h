@@ -55,6 +55,7 @@ struct conn {
 	struct turn turn;
 	int fd;
 	struct ev_io readable, writable;
+	struct ev_timer soon;   /* conn_flush_soon */
 	struct ev_timer alive;  /* keepalive, or the deadline of the token */
 	struct ev_timer watch;  /* while reading is paused or lingering: is the peer still there? */
 	struct frame_reader in;
@@ -72,6 +73,9 @@ size_t conn_count(void);
 /* Something is in conn->out, conn->sendable or conn->replies: flush it at the end of the turn. */
 void conn_flush_later(struct conn *conn);
 
+/* The same for a message that may wait a millisecond for company: one write for both. */
+void conn_flush_soon(struct conn *conn);
+
 /* Tells the peer why, in a last message, and closes when it took that. */
 void conn_goodbye(struct conn *conn, int err, const char *why);
 
@@ -88,6 +92,7 @@ void conn_set_authorized(struct conn *conn);
 /* Begins a message in the control queue, and ends it; one that does not fit costs the connection. */
 void conn_message_begin(struct conn *conn, struct enc *e);
 void conn_message_end(struct conn *conn, struct enc *e);
+void conn_message_end_soon(struct conn *conn, struct enc *e); /* see conn_flush_soon */
 
 /* dispatch.c: one scanned-to-be message of the peer. */
 void dispatch(struct conn *conn, const char *body, size_t len);

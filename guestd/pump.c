@@ -12,23 +12,33 @@
 #define PIPE_WIDE_AFTER (256u << 10)
 #define PIPE_WIDE       (1 << 20)
 
+/* One read: what was read is still in the cache when it is sent. */
+#define READ_MAX (256u << 10)
+
+static void limit(struct iovec iov[2], size_t max)
+{
+	iov[0].iov_len = MIN(iov[0].iov_len, max);
+	iov[1].iov_len = MIN(iov[1].iov_len, max - iov[0].iov_len);
+}
+
 static void source_close(struct source *s)
 {
 	ev_io_stop(loop_ev(), &s->io);
 	fd_close(&s->fd);
 }
 
-static void on_source(struct ev_loop *ev, struct ev_io *w, int revents)
+void source_poll(struct source *s)
 {
-	struct source *s = CONTAINER_OF(w, struct source, io);
 	struct iovec iov[2];
 	ssize_t n;
 
-	(void)revents;
+	if (s->fd < 0)
+		return;
 	if (ring_prepare(&s->ring, s->floor(s), iov) == 0) {
-		ev_io_stop(ev, w);
+		ev_io_stop(loop_ev(), &s->io);
 		return;
 	}
+	limit(iov, READ_MAX);
 	n = readv(s->fd, iov, iov[1].iov_len ? 2 : 1);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -45,6 +55,12 @@ static void on_source(struct ev_loop *ev, struct ev_io *w, int revents)
 		}
 	}
 	s->more(s);
+}
+
+static void on_source(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	(void)ev, (void)revents;
+	source_poll(CONTAINER_OF(w, struct source, io));
 }
 
 void source_init(struct source *s, size_t limit, struct ring_budget *budget,
@@ -64,7 +80,11 @@ void source_fini(struct source *s)
 void source_start(struct source *s, int fd)
 {
 	s->fd = fd;
-	ev_io_set(&s->io, fd, EV_READ);
+	/*
+	 * A hang-up counts as both events in libev, which then tells epoll that it had not asked
+	 * for one of them: asking for both, of an end that is never writable, saves the call.
+	 */
+	ev_io_set(&s->io, fd, EV_READ | EV_WRITE);
 	ev_io_start(loop_ev(), &s->io);
 }
 

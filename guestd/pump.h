@@ -44,6 +44,9 @@ void source_fini(struct source *s);
 /* Takes FD and reads from it. */
 void source_start(struct source *s, int fd);
 
+/* Reads what is there now, without waiting for the loop to say so. */
+void source_poll(struct source *s);
+
 /* Readers moved: read on if there is room now. */
 void source_resume(struct source *s);
 

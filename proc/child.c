@@ -18,6 +18,7 @@ static struct {
 	int signal_fd;
 	struct ev_io io;
 	unsigned long orphans;
+	unsigned n_watched; /* children with exiting() set */
 } reaper;
 
 static struct child **find(pid_t pid)
@@ -46,42 +47,59 @@ void child_forget(struct child *child)
 	if (at && *at == child)
 		*at = child->next;
 	child->pid = 0;
+	child_watch_exit(child, NULL);
 }
 
-static void reap(pid_t pid)
+void child_watch_exit(struct child *child, void (*exiting)(struct child *child))
+{
+	reaper.n_watched += (exiting != NULL) - (child->exiting != NULL);
+	child->exiting = exiting;
+}
+
+static void reaped(pid_t pid, int status, const struct rusage *usage)
 {
 	struct child *child = *find(pid);
-	struct rusage usage;
-	int status;
 
-	if (child && child->exiting)
-		child->exiting(child);
-	if (wait4(pid, &status, WNOHANG, &usage) != pid)
-		return;
 	if (!child) {
 		reaper.orphans++;
 		log_debug("child", "reaped orphan pid=%d total=%lu", (int)pid, reaper.orphans);
 		return;
 	}
 	child_forget(child);
-	child->exited(child, status, &usage);
+	child->exited(child, status, usage);
+}
+
+/* Tells those who asked for it before the next zombie lets go of its pid. */
+static void announce(void)
+{
+	siginfo_t zombie = {0};
+	struct child *child;
+
+	if (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) < 0 || !zombie.si_pid)
+		return;
+	child = *find(zombie.si_pid);
+	if (child && child->exiting)
+		child->exiting(child);
 }
 
 /* SIGCHLD coalesces: one says that there is at least one child to reap. */
 static void on_sigchld(struct ev_loop *ev, struct ev_io *w, int revents)
 {
 	struct signalfd_siginfo info;
-	siginfo_t zombie = {0};
+	struct rusage usage;
+	int status;
+	pid_t pid;
 
 	(void)ev, (void)w, (void)revents;
 	if (read(reaper.signal_fd, &info, sizeof(info)) < 0 && errno != EAGAIN)
 		log_limited(LOG_ERROR, "child", "cannot read the signal descriptor");
-	for (;;) {
-		zombie.si_pid = 0;
-		if (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) < 0 || !zombie.si_pid)
-			return;
-		reap(zombie.si_pid);
-	}
+	do {
+		if (reaper.n_watched)
+			announce();
+		pid = wait4(-1, &status, WNOHANG, &usage);
+		if (pid > 0)
+			reaped(pid, status, &usage);
+	} while (pid > 0);
 }
 
 int child_start(void)

@@ -23,7 +23,7 @@ struct child {
 	struct child *next; /* in its bucket */
 	/* Called once: the child is gone, its pid may be anybody's. */
 	void (*exited)(struct child *child, int status, const struct rusage *usage);
-	/* Called just before: still a zombie that holds its pid, group and session.  May be NULL. */
+	/* private: see child_watch_exit */
 	void (*exiting)(struct child *child);
 };
 
@@ -31,6 +31,12 @@ struct child {
 MUST_CHECK int child_start(void);
 
 void child_register(struct child *child, pid_t pid);
+
+/*
+ * EXITING is called just before the end: CHILD is a zombie then, that holds its pid, group and
+ * session.  It costs a system call for each child that ends anywhere; NULL undoes it.
+ */
+void child_watch_exit(struct child *child, void (*exiting)(struct child *child));
 
 /* Nobody wants to hear of its end any more; it is reaped all the same. */
 void child_forget(struct child *child);

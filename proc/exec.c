@@ -73,7 +73,7 @@ static void exec_started(struct follower *f)
 	enc_kv_str(&e, "type", "started");
 	enc_kv_text(&e, "id", f->process->id);
 	enc_kv_int(&e, "pid", f->process->pid);
-	chan_event_end(x->req, &e);
+	chan_event_end_soon(x->req, &e); /* of a short process, with its output or its exit */
 }
 
 /* For one that attaches late: what was overwritten before it came. */

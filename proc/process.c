@@ -62,11 +62,11 @@ static int make_pipe(int fds[2], int ours)
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	err = fd_set_nonblock(fds[ours]);
-	if (err) {
-		fd_close(&fds[0]);
-		fd_close(&fds[1]);
-	}
+	if (fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0)
+		return 0;
+	err = -errno;
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
 	return err;
 }
 
@@ -311,6 +311,12 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	p->exit.exited_us = clock_real_us();
 	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
 	ev_timer_stop(loop_ev(), &p->timeout);
+	tree_prune(&p->tree);
+	/* Most pipes are at their end by now: no need to wait for the loop to say so. */
+	for (int i = 0; i < 2; i++)
+		source_poll(&p->out[i].source);
+	if (p->state != PROCESS_EXITED)
+		return;
 	for (int i = 0; i < 2; i++) {
 		int unread = 0;
 
@@ -320,7 +326,6 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	}
 	p->drain.repeat = DRAIN_S;
 	ev_timer_again(loop_ev(), &p->drain);
-	tree_prune(&p->tree);
 	check_ended(p);
 }
 
@@ -341,8 +346,6 @@ static void on_exiting(struct child *child)
 {
 	struct process *p = CONTAINER_OF(child, struct process, child);
 
-	if (!p->stopping)
-		return;
 	if (p->killing)
 		signal_group(p, SIGKILL);
 	tree_update(&p->tree, child->pid);
@@ -392,6 +395,7 @@ void process_stop(struct process *p)
 		give_up_waiting(p);
 		return;
 	}
+	child_watch_exit(&p->child, on_exiting);
 	tree_update(&p->tree, p->child.pid);
 	signal_group(p, SIGTERM);
 	tree_signal(&p->tree, SIGTERM, false);
@@ -574,7 +578,6 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	p->params = params;
 	p->spec = spec;
 	p->child.exited = on_exited;
-	p->child.exiting = on_exiting;
 	p->users.ready = on_users;
 	list_init(&p->users.link);
 	list_init(&p->followers);

@@ -213,7 +213,7 @@ pid_t spawn_start(struct spawn *s)
 		fd_close(&s->status_fd);
 		return pid;
 	}
-	ev_io_init(&s->io, on_status, s->status_fd, EV_READ);
+	ev_io_init(&s->io, on_status, s->status_fd, EV_READ | EV_WRITE); /* as in pump.c */
 	ev_io_start(loop_ev(), &s->io);
 	return pid;
 }

@@ -35,6 +35,7 @@ struct group_entry {
 
 struct users {
 	struct users_stamps stamps;
+	uid_t self; /* whom the agent runs as */
 	struct user_entry *user;
 	size_t n_users;
 	struct group_entry *group;
@@ -128,6 +129,7 @@ static void load_work(struct job *job)
 	/* The stamps first: a change while we read makes them old, never the contents. */
 	sys_stamp(PASSWD, &state.loading->stamps.passwd);
 	sys_stamp(GROUP, &state.loading->stamps.group);
+	state.loading->self = geteuid();
 	read_passwd(state.loading);
 	read_group(state.loading);
 }
@@ -296,7 +298,7 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 
 	*out = (struct account){0};
 	if (!spec) {
-		uid = geteuid();
+		uid = u->self;
 		e = user_by_uid(u, uid);
 	} else {
 		if (len >= sizeof(name))

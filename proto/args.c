@@ -10,6 +10,7 @@
 #include "proto/limits.h"
 #include "proto/val.h"
 
+#define NIL_BYTE     '\xc0' /* msgpack's nil: the parameters of many a call */
 #define INT_MAX_WIRE (INT64_C(1) << 53)
 
 struct decoder {
@@ -339,6 +340,8 @@ int args_decode(const struct arg *table, const struct span *params, void *args,
 			MAX_ELEMENTS);
 		return ERR_LIMIT;
 	}
+	if (params->len == 1 && *params->bytes == NIL_BYTE)
+		return decode_map(&d, table, NULL, args);
 	doc = doc_parse(params->bytes, params->len);
 	if (!doc) {
 		snprintf(why, why_len, "out of memory for the parameters");

@@ -1,9 +1,7 @@
 /*
  * tests/fuzz/fuzz.h - what libFuzzer calls, declared once
  *
- *	clang -fsanitize=fuzzer,address,undefined -g -O1 -I. -std=gnu11 -D_GNU_SOURCE \
- *		tests/fuzz/fuzz_scan.c base/?*.c proto/?*.c -lmsgpackc -lm -o fuzz_scan
- *	./fuzz_scan -max_total_time=60 NEW_INPUTS_DIR tests/fuzz/corpus/scan
+ *	tests/fuzz/run [SECONDS]
  *
  * With replay.c in place of -fsanitize=fuzzer a target only runs the files it is given.
  */
