@@ -28,7 +28,8 @@ FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN    := $(wildcard docs/*.[1-9])
 SIZE_MAX := 1300000
 
-.PHONY: all clean demo deps image vm check bench install help unit tidy format fuzz
+.PHONY: all clean demo deps image vm check bench install help unit unit-build unit-list \
+	fuzz fuzz-build fuzz-replay tidy format size-max
 .SECONDARY:
 
 all: $B/guestd $B/guestctl ## build/guestd and build/guestctl, static and stripped
@@ -71,8 +72,17 @@ demo: ## on a fresh Debian: install, build, boot a VM, run commands in it (as ro
 	$(MAKE) all image
 	initramfs/demo
 
-unit: $(UNIT)
-	@for t in $^; do $$t || exit 1; done
+unit: ## the unit tests
+	tests/run unit
+
+unit-build: $(UNIT)
+unit-list:
+	@echo $(UNIT)
+fuzz-build: $(FUZZ)
+fuzz-replay: $(FUZZ)
+	@for f in $(FUZZ); do echo $$f; $$f tests/fuzz/corpus/$${f##*/fuzz_}/* || exit 1; done
+size-max:
+	@echo $(SIZE_MAX)
 
 check: ## every test: units, black box, VM, sanitizers, checks of the tree
 	tests/run

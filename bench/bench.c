@@ -56,7 +56,8 @@ static void print_head(const struct options *o)
 	puts("bare      the bench itself: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD), two pipes to "
 	     "EOF, wait;\n"
 	     "          a child that echoes; a child that copies pipe to socket\n"
-	     "minimal   bench/minimal.c: one thread, the same spawn (but vfork) behind a Unix socket\n"
+	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
+	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");
 }
 
@@ -84,8 +85,8 @@ int main(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	struct options o = {.guestd = "build/guestd"};
-	char *own = xstrdup(argv[0]);
-	const char *programs = dirname(own);
+	char *own = realpath("/proc/self/exe", NULL);
+	const char *programs = own ? dirname(own) : ".";
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1) {
