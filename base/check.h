@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#define ASSERT(cond) ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
+#define ASSERT(cond)       ((cond) ? (void)0 : check_failed(#cond, __FILE__, __LINE__))
 #define BUILD_ASSERT(cond) _Static_assert(cond, #cond)
 
 #define MUST_CHECK     __attribute__((warn_unused_result))

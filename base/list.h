@@ -45,11 +45,13 @@ static inline void list_del(struct list *link)
 #define LIST_FIRST(head, type, member)                                                             \
 	(list_empty(head) ? NULL : CONTAINER_OF((head)->next, type, member))
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): POS is what they declare */
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
 
 /* The current element may be unlinked inside the loop; no other may. */
 #define list_each_safe(pos, head)                                                                  \
 	for (struct list *pos = (head)->next, *pos##_next = pos->next; pos != (head);              \
 		pos = pos##_next, pos##_next = pos->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

@@ -32,6 +32,7 @@ size_t ring_peek(const struct ring *r, uint64_t offset, const char **bytes)
 	ASSERT(offset >= r->tail && offset <= r->head);
 	if (offset == r->head)
 		return 0;
+	ASSERT(r->cap); /* what is kept lies somewhere */
 	at = (size_t)(offset % r->cap);
 	*bytes = r->data + at;
 	return MIN((size_t)(r->head - offset), r->cap - at);
@@ -46,9 +47,11 @@ static bool resize(struct ring *r, size_t cap)
 	if (!data)
 		return false;
 	while (at < r->head) {
-		const char *from;
-		size_t n = MIN(ring_peek(r, at, &from), cap - (size_t)(at % cap));
+		const char *from = NULL;
+		size_t n = ring_peek(r, at, &from);
 
+		ASSERT(from); /* AT is before the head: there is a byte at least */
+		n = MIN(n, cap - (size_t)(at % cap));
 		memcpy(data + at % cap, from, n);
 		at += n;
 	}
@@ -92,7 +95,7 @@ size_t ring_prepare(struct ring *r, uint64_t floor, struct iovec iov[2])
 	size_t room, at;
 
 	if (r->cap < r->limit && unused <= r->cap / 2 && grow(r))
-		unused = room = r->cap - (size_t)(r->head - r->tail);
+		room = r->cap - (size_t)(r->head - r->tail);
 	else
 		room = r->cap < r->limit && unused ? unused : r->cap - needed;
 	at = r->cap ? (size_t)(r->head % r->cap) : 0;

@@ -41,10 +41,12 @@ struct contestant {
 	const char *program; /* for RUN: what is executed */
 	uint64_t count;      /* for RUN: how many times, how many bytes */
 	unsigned width;      /* for RUN: how many at once, which variant */
+	pid_t daemon;        /* whose processor time is counted; 0: nobody's */
 
 	/* out */
 	struct samples all;    /* of every round */
 	struct samples median; /* one for each round */
+	struct samples cpu;    /* microseconds of the daemon's for each of COUNT, one for each round */
 };
 
 /* ROUNDS rounds after an uncounted one. */

@@ -20,7 +20,7 @@
 #define STOP_MS  8000
 
 static char dir[64]; /* sockets, run directories, logs */
-static pid_t minimal_pids[2] = {-1, -1}, guestd_pid = -1;
+static pid_t minimals[2] = {-1, -1}, guestd = -1;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -181,26 +181,36 @@ static void stop(pid_t *pid, const char *name)
 void daemons_start(const struct options *o)
 {
 	char *sockets[] = {in_dir("minimal"), in_dir("minimal-vfork")}, *run_dir = in_dir("run");
-	char *listen_at = xasprintf("unix:%s/guestd", dir), *guestd = xstrdup(o->guestd);
+	char *listen_at = xasprintf("unix:%s/guestd", dir), *program = xstrdup(o->guestd);
 	char vfork_option[] = "vfork", listen_option[] = "--listen", run_option[] = "--run-dir";
 
-	minimal_pids[0] = start("minimal", (char *[]){o->minimal, sockets[0], NULL});
-	minimal_pids[1] =
+	minimals[0] = start("minimal", (char *[]){o->minimal, sockets[0], NULL});
+	minimals[1] =
 		start("minimal-vfork", (char *[]){o->minimal, sockets[1], vfork_option, NULL});
 	guestd_pid = start(
-		"guestd", (char *[]){guestd, listen_option, listen_at, run_option, run_dir, NULL});
+		"guestd", (char *[]){program, listen_option, listen_at, run_option, run_dir, NULL});
 	free(sockets[0]);
 	free(sockets[1]);
 	free(run_dir);
 	free(listen_at);
-	free(guestd);
+	free(program);
 }
 
 void daemons_stop(void)
 {
-	stop(&guestd_pid, "guestd");
-	stop(&minimal_pids[0], "the minimal agent");
-	stop(&minimal_pids[1], "the minimal agent");
+	stop(&guestd, "guestd");
+	stop(&minimals[0], "the minimal agent");
+	stop(&minimals[1], "the minimal agent");
+}
+
+pid_t minimal_pid(bool vfork)
+{
+	return minimals[vfork];
+}
+
+pid_t guestd_pid(void)
+{
+	return guestd;
 }
 
 int minimal_connect(bool vfork)
@@ -268,7 +278,7 @@ long guestd_memory(const char *key)
 	char path[64], text[8192];
 	const char *line;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)guestd_pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)guestd);
 	if (fd_read_file(path, text, sizeof(text)) < 0)
 		return 0;
 	line = strstr(text, key);

@@ -21,6 +21,10 @@ void daemons_start(const struct options *o);
 /* TERM and wait: guestd's exit is part of what is to work. */
 void daemons_stop(void);
 
+/* The process under test, for what is counted of it. */
+pid_t minimal_pid(bool vfork);
+pid_t guestd_pid(void);
+
 /* A blocking connection.  VFORK: to the one that waits for each execve. */
 int minimal_connect(bool vfork);
 int guestd_connect(void);

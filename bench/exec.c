@@ -128,8 +128,8 @@ void bench_exec(const struct options *o)
 	for (size_t p = 0; p < ARRAY_LEN(programs); p++) {
 		struct contestant cs[] = {
 			{.name = "bare spawn", .run = bare_times},
-			{.name = "minimal agent", .run = minimal_times},
-			{.name = "guestd proc.exec", .run = guestd_times},
+			{.name = "minimal agent", .run = minimal_times, .daemon = minimal_pid(false)},
+			{.name = "guestd proc.exec", .run = guestd_times, .daemon = guestd_pid()},
 		};
 
 		for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
@@ -242,9 +242,9 @@ void bench_rate(const struct options *o)
 		size_t p = i / ARRAY_LEN(widths);
 		unsigned width = widths[i % ARRAY_LEN(widths)];
 		struct contestant cs[] = {
-			{.name = "minimal, vfork", .run = vfork_rate},
-			{.name = "minimal", .run = minimal_rate},
-			{.name = "guestd", .run = guestd_rate},
+			{.name = "minimal, vfork", .run = vfork_rate, .daemon = minimal_pid(true)},
+			{.name = "minimal", .run = minimal_rate, .daemon = minimal_pid(false)},
+			{.name = "guestd", .run = guestd_rate, .daemon = guestd_pid()},
 		};
 
 		for (size_t k = 0; k < ARRAY_LEN(cs); k++) {

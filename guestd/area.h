@@ -27,8 +27,8 @@ struct area {
  */
 #define AREA(sym)                                                                                  \
 	static const struct area sym##_area;                                                       \
-	static const struct area *const sym##_area_entry                                           \
-		__attribute__((used, section("areas"))) = &sym##_area;                             \
+	static const struct area *const sym##_area_entry __attribute__((used, section("areas"))) = \
+		&sym##_area;                                                                       \
 	static const struct area sym##_area
 
 extern const struct area *const __start_areas[];

@@ -52,13 +52,13 @@ struct chan_ops {
 struct chan {
 	const struct chan_ops *ops; /* NULL = the call has no stream */
 	void *owner;
-	struct list link;      /* conn.sendable */
-	uint64_t credit;       /* data bytes that the client still takes */
-	uint64_t granted;      /* data bytes that the client may still send */
-	uint64_t consumed;     /* of those sent: consumed, and not granted anew yet */
-	size_t input_pending;  /* given to data() and not consumed */
+	struct list link;     /* conn.sendable */
+	uint64_t credit;      /* data bytes that the client still takes */
+	uint64_t granted;     /* data bytes that the client may still send */
+	uint64_t consumed;    /* of those sent: consumed, and not granted anew yet */
+	size_t input_pending; /* given to data() and not consumed */
 	bool input_ended;
-	bool ready;            /* pull may have something */
+	bool ready; /* pull may have something */
 	bool canceled;
 };
 

@@ -166,14 +166,16 @@ static const struct key {
 	const char *name, *value, *help;
 	int (*set)(const char *value, struct why *why);
 } keys[] = {
-	{"listen", "ENDPOINT", "vsock:PORT, unix:PATH or fd:N; may repeat (vsock:1024)", set_listen},
+	{"listen", "ENDPOINT", "vsock:PORT, unix:PATH or fd:N; may repeat (vsock:1024)",
+		set_listen},
 	{"kind", "KIND", "sandbox or computer (sandbox)", set_kind},
 	{"token-file", "FILE", "clients must show what this file holds", set_token_file},
 	{"allow-cid", "CID", "let this vsock peer in besides the host; may repeat", set_allow_cid},
 	{"allow", "METHOD,...", "serve only these methods", set_allow},
 	{"deny", "METHOD,...", "do not serve these methods", set_deny},
 	{"run-dir", "DIR", "where run-time files go (/run/guestd)", set_run_dir},
-	{"default-user", "USER", "whom processes run as unless a call says otherwise", set_default_user},
+	{"default-user", "USER", "whom processes run as unless a call says otherwise",
+		set_default_user},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
 };
 

@@ -273,8 +273,7 @@ static int keep_rest(struct conn *conn, const struct iovec *part, size_t skip)
 static bool send_data(struct conn *conn, struct req *req, const struct chunk *chunk)
 {
 	char header[DATA_HEADER_MAX];
-	size_t header_len =
-		enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
+	size_t header_len = enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
 	size_t control = buf_len(&conn->out);
 	struct iovec iov[] = {
 		{control ? buf_bytes(&conn->out) : NULL, control},

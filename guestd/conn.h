@@ -55,13 +55,13 @@ struct conn {
 	struct turn turn;
 	int fd;
 	struct ev_io readable, writable;
-	struct ev_timer soon;   /* conn_flush_soon */
-	struct ev_timer alive;  /* keepalive, or the deadline of the token */
-	struct ev_timer watch;  /* while reading is paused or lingering: is the peer still there? */
+	struct ev_timer soon;  /* conn_flush_soon */
+	struct ev_timer alive; /* keepalive, or the deadline of the token */
+	struct ev_timer watch; /* while reading is paused or lingering: is the peer still there? */
 	struct frame_reader in;
 	bool paused, blocked;
-	bool overflowed; /* a message did not fit into the queue: to be killed */
-	ev_tstamp keepalive;    /* seconds; 0 = none */
+	bool overflowed;     /* a message did not fit into the queue: to be killed */
+	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;
 	ev_tstamp linger_since;
 };

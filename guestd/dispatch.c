@@ -32,7 +32,8 @@ static void start_call(
 
 	req = req_new(conn, id, m, m->args_size + 16 + args_size(params));
 	if (!req) {
-		refuse(conn, id, ERR_LIMIT, "the parameters of all open calls take too much memory");
+		refuse(conn, id, ERR_LIMIT,
+			"the parameters of all open calls take too much memory");
 		return;
 	}
 	args = arena_alloc(req->params, m->args_size);
@@ -65,7 +66,8 @@ static void on_request(struct conn *conn, uint32_t id, const struct scan *scan)
 			(int)MIN(len, 64), name);
 		refuse(conn, id, ERR_UNKNOWN_METHOD, why);
 	} else if (method_disabled(m)) {
-		snprintf(why, sizeof(why), "%s is switched off by the policy of this image", m->name);
+		snprintf(why, sizeof(why), "%s is switched off by the policy of this image",
+			m->name);
 		refuse(conn, id, ERR_DISABLED, why);
 	} else if (req_find(conn, id)) {
 		refuse(conn, id, ERR_BAD_REQUEST, "a call with this id is still open");

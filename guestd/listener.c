@@ -82,7 +82,8 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 	}
 	err = try_open(l, why, sizeof(why));
 	if (!err)
-		log_info("listener", "the device is there now: listening vsock port=%u", l->ep->port);
+		log_info("listener", "the device is there now: listening vsock port=%u",
+			l->ep->port);
 	else if (!listen_may_come(l->ep, err))
 		log_error("listener", "%s", why);
 	else

@@ -51,8 +51,8 @@ static bool find(const char *name, size_t len, size_t *out)
 	return false;
 }
 
-static int mark(const char *const *names, bool disabled, const char *option, char *why,
-	size_t why_len)
+static int mark(
+	const char *const *names, bool disabled, const char *option, char *why, size_t why_len)
 {
 	for (; names && *names; names++) {
 		size_t i;

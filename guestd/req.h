@@ -25,8 +25,8 @@
 struct conn;
 
 struct req {
-	struct list link;   /* conn.reqs */
-	struct req *next;   /* conn.by_id */
+	struct list link; /* conn.reqs */
+	struct req *next; /* conn.by_id */
 	struct conn *conn;
 	uint32_t id;
 	const struct method *method;

@@ -17,7 +17,7 @@
 struct exec {
 	struct follower f;
 	struct req *req;
-	unsigned turn;     /* the stream that goes first next time */
+	unsigned turn; /* the stream that goes first next time */
 	bool end_sent[2];
 	bool canceled;
 };
@@ -227,7 +227,8 @@ static void exec_call(struct req *req, void *args)
 	struct failure failure;
 	struct exec *x;
 
-	if (spec_check(spec, &failure) || (!p && !(p = process_new(req_take_params(req), spec, &failure)))) {
+	if (spec_check(spec, &failure) ||
+		(!p && !(p = process_new(req_take_params(req), spec, &failure)))) {
 		req_fail_with(req, &failure);
 		return;
 	}

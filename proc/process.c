@@ -140,8 +140,7 @@ static void process_bury(struct process *p)
 
 static void make_room(void)
 {
-	list_each_safe(link, &processes.exited)
-	{
+	list_each_safe(link, &processes.exited) {
 		struct process *p = CONTAINER_OF(link, struct process, exited_link);
 
 		if (processes.n_exited <= MAX_EXITED && processes.exited_bytes <= EXITED_BYTES_MAX)
@@ -172,8 +171,7 @@ static void process_settle(struct process *p)
 
 /* Calls FN of every follower; it may detach itself, and no other. */
 #define EACH_FOLLOWER(p, f, fn, ...)                                                               \
-	list_each_safe(f##_link, &(p)->followers)                                                  \
-	{                                                                                          \
+	list_each_safe(f##_link, &(p)->followers) {                                                \
 		struct follower *f = CONTAINER_OF(f##_link, struct follower, link);                \
 		f->ops->fn(f, ##__VA_ARGS__);                                                      \
 	}
@@ -236,8 +234,7 @@ static void on_consumed(struct sink *sink, size_t len)
 	struct process *p = CONTAINER_OF(sink, struct process, in);
 
 	/* In the order of the followers, which is right in sum, and there is hardly ever a second. */
-	list_each_safe(link, &p->followers)
-	{
+	list_each_safe(link, &p->followers) {
 		struct follower *f = CONTAINER_OF(link, struct follower, link);
 		size_t n = MIN(len, f->input_pending);
 
@@ -443,8 +440,7 @@ static void spawn_failed(struct process *p, const struct spawn *s)
 		: s->stage == SPAWN_EXEC   ? "run "
 		: s->stage == SPAWN_RLIMIT ? "set the limits or the priority"
 					   : "become the user",
-		path ? path : "", s->stage == SPAWN_USER ? s->account.name : "",
-		strerror(-s->err));
+		path ? path : "", s->stage == SPAWN_USER ? s->account.name : "", strerror(-s->err));
 	process_fail(p, &f);
 }
 
@@ -532,7 +528,8 @@ static void launch(struct process *p)
 	int err;
 
 	p->attempts++;
-	if (users_resolve(users, p->spec->user ? p->spec->user : config()->default_user, &account, &f)) {
+	if (users_resolve(
+		    users, p->spec->user ? p->spec->user : config()->default_user, &account, &f)) {
 		process_fail(p, &f);
 		return;
 	}
@@ -564,7 +561,8 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	struct process *p;
 
 	if (processes.n_live >= MAX_PROCESSES) {
-		failure_set(f, ERR_LIMIT, NULL, NULL, "max_processes (%u) run already", MAX_PROCESSES);
+		failure_set(
+			f, ERR_LIMIT, NULL, NULL, "max_processes (%u) run already", MAX_PROCESSES);
 		params_free(params);
 		return NULL;
 	}
@@ -588,7 +586,8 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	ev_init(&p->check, on_check);
 	for (int i = 0; i < 2; i++) {
 		p->out[i].process = p;
-		source_init(&p->out[i].source, spec->ring, &processes.budget, stream_floor, stream_more);
+		source_init(&p->out[i].source, spec->ring, &processes.budget, stream_floor,
+			stream_more);
 	}
 	sink_init(&p->in, INPUT_MAX, on_consumed);
 	list_add_tail(&processes.all, &p->link);
@@ -606,8 +605,7 @@ void process_start(struct process *p)
 
 struct process *process_find(const char *id)
 {
-	list_each(link, &processes.all)
-	{
+	list_each(link, &processes.all) {
 		struct process *p = CONTAINER_OF(link, struct process, link);
 
 		if (strcmp(p->id, id) == 0)

@@ -68,7 +68,7 @@ struct stream {
 	uint64_t taken;    /* the furthest that any follower came */
 	uint64_t was_tail; /* of the ring, when we looked last */
 	uint64_t dropped;  /* overwritten before anybody took it */
-	uint64_t end;      /* EXITED: the process itself wrote up to here; ENDED: the record's end */
+	uint64_t end; /* EXITED: the process itself wrote up to here; ENDED: the record's end */
 };
 
 /* [0] reads, [1] writes; the agent's ends until the program runs. */

@@ -38,8 +38,7 @@ const char *spawn_stage_name(enum spawn_stage stage)
 
 /* The child: one straight line, raw calls only. */
 
-#define CALL(nr, a, b, c, d)                                                                       \
-	sys_raw((nr), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define CALL(nr, a, b, c, d) sys_raw((nr), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 
 /* struct sigaction as the kernel has it: handler, flags, restorer, mask. */
 struct kernel_sigaction {
@@ -185,7 +184,8 @@ void spawn_init(void)
 
 	getrlimit(RLIMIT_NOFILE, &self.files);
 	self.root = geteuid() == 0;
-	self.oom_adjusted = fd_read_file(OOM_FILE, text, sizeof(text)) > 0 && strtol(text, NULL, 10) != 0;
+	self.oom_adjusted =
+		fd_read_file(OOM_FILE, text, sizeof(text)) > 0 && strtol(text, NULL, 10) != 0;
 }
 
 pid_t spawn_start(struct spawn *s)

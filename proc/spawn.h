@@ -32,8 +32,8 @@
 #include "guestd/loop.h"
 #include "proc/users.h"
 
-#define SPAWN_STACK  16384
-#define MAX_RLIMITS  16
+#define SPAWN_STACK 16384
+#define MAX_RLIMITS 16
 
 enum spawn_stage {
 	SPAWN_NONE,

@@ -85,7 +85,8 @@ static int rlimit_resource(const char *name)
 int spec_check(const struct spec *spec, struct failure *f)
 {
 	if (!spec->argv.at == !spec->cmd)
-		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of argv and cmd");
+		return failure_set(
+			f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of argv and cmd");
 	if (spec->argv.at && (spec->argv.n == 0 || !*spec->argv.at[0]))
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "argv names no program");
 	if (spec->login && !spec->cmd)
@@ -236,8 +237,8 @@ size_t spec_arena(const struct spec *spec)
 	return n + 6 * sizeof(char *) + 256;
 }
 
-static void make_argv(
-	const struct spec *spec, const struct account *account, struct arena *arena, struct spawn *s)
+static void make_argv(const struct spec *spec, const struct account *account, struct arena *arena,
+	struct spawn *s)
 {
 	const char **argv;
 	size_t n = 0;

@@ -32,8 +32,9 @@ static bool read_stat(pid_t pid, struct stat_line *out)
 	p = strrchr(text, ')'); /* the name before it may hold anything */
 	out->pid = pid;
 	/* state ppid pgrp session, 15 fields, starttime: proc(5) */
-	return p && sscanf(p + 1, " %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-				  "%*s %*s %*s %llu",
+	return p && sscanf(p + 1,
+			    " %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			    "%*s %*s %*s %llu",
 			    &out->ppid, &out->pgrp, &out->session, &out->started) == 4;
 }
 

@@ -284,7 +284,9 @@ static void fill(struct account *out, const struct user_entry *e, uid_t uid)
 	else
 		snprintf(out->name, sizeof(out->name), "%u", uid);
 	snprintf(out->home, sizeof(out->home), "%s",
-		e && *e->home ? e->home : uid == 0 ? "/root" : "/");
+		e && *e->home ? e->home
+		: uid == 0    ? "/root"
+			      : "/");
 	snprintf(out->shell, sizeof(out->shell), "%s", e && *e->shell ? e->shell : "/bin/sh");
 }
 
@@ -302,15 +304,16 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 		e = user_by_uid(u, uid);
 	} else {
 		if (len >= sizeof(name))
-			return failure_set(f, ERR_NOT_FOUND, "user", NULL, "the user's name is too long");
+			return failure_set(
+				f, ERR_NOT_FOUND, "user", NULL, "the user's name is too long");
 		memcpy(name, spec, len);
 		name[len] = '\0';
 		e = user_by_name(u, name);
 		if (e)
 			uid = e->uid;
 		else if (!parse_id(name, &uid))
-			return failure_set(f, ERR_NOT_FOUND, "user", NULL,
-				"no user %s in " PASSWD, name);
+			return failure_set(
+				f, ERR_NOT_FOUND, "user", NULL, "no user %s in " PASSWD, name);
 		else
 			e = user_by_uid(u, uid);
 	}

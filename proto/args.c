@@ -75,8 +75,7 @@ static int take_bytes(
 	return out->at ? 0 : out_of_arena(d);
 }
 
-static int take_number(
-	struct decoder *d, const struct val *v, const struct arg *row, int64_t *out)
+static int take_number(struct decoder *d, const struct val *v, const struct arg *row, int64_t *out)
 {
 	int64_t max = row->max ? row->max : INT_MAX_WIRE;
 	int64_t min = row->min || row->type == ARG_UINT ? row->min : -INT_MAX_WIRE;
@@ -89,11 +88,10 @@ static int take_number(
 	return 0;
 }
 
-static int take_choice(
-	struct decoder *d, const struct val *v, const struct arg *row, unsigned *out)
+static int take_choice(struct decoder *d, const struct val *v, const struct arg *row, unsigned *out)
 {
-	const char *text;
-	size_t used = 0;
+	const char *text = "";
+	size_t used;
 	int err = take_str(d, v, row->name, &text);
 
 	if (err)
@@ -104,8 +102,8 @@ static int take_choice(
 	}
 	used = (size_t)snprintf(d->why, d->why_len, "parameter %s must be one of", row->name);
 	for (size_t i = 0; row->choices[i] && used < d->why_len; i++)
-		used += (size_t)snprintf(d->why + used, d->why_len - used, "%s %s", i ? "," : "",
-			row->choices[i]);
+		used += (size_t)snprintf(
+			d->why + used, d->why_len - used, "%s %s", i ? "," : "", row->choices[i]);
 	return ERR_BAD_PARAMS;
 }
 
@@ -290,14 +288,14 @@ static bool seen_before(const struct val *map, size_t i, const char *key, size_t
 		const char *bytes;
 		size_t n;
 
-		if (val_bytes(val_key(map, i), &bytes, &n) && n == len && memcmp(bytes, key, n) == 0)
+		if (val_bytes(val_key(map, i), &bytes, &n) && n == len &&
+			memcmp(bytes, key, n) == 0)
 			return true;
 	}
 	return false;
 }
 
-static int decode_map(
-	struct decoder *d, const struct arg *table, const struct val *map, void *args)
+static int decode_map(struct decoder *d, const struct arg *table, const struct val *map, void *args)
 {
 	size_t n = val_type(map) == VAL_MAP ? val_count(map) : 0;
 	const char *missing;
@@ -327,8 +325,8 @@ static int decode_map(
 	return missing ? bad(d, "parameter %s is required", missing) : 0;
 }
 
-int args_decode(const struct arg *table, const struct span *params, void *args,
-	struct arena *arena, char *why, size_t why_len)
+int args_decode(const struct arg *table, const struct span *params, void *args, struct arena *arena,
+	char *why, size_t why_len)
 {
 	struct decoder d = {.arena = arena, .why = why, .why_len = why_len};
 	const struct val *map;

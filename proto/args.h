@@ -94,8 +94,8 @@ struct arg {
 
 #define ARG(S, field, ...)                                                                         \
 	{                                                                                          \
-		.name = #field, .type = ARG_TYPE(((S *)0)->field),                                 \
-		.offset = offsetof(S, field), __VA_ARGS__                                          \
+		.name = #field, .type = ARG_TYPE(((S *)0)->field), .offset = offsetof(S, field),   \
+		__VA_ARGS__                                                                        \
 	}
 /* For a name that cannot be a field's: stdin is a macro. */
 #define ARG_NAMED(S, field, text, ...)                                                             \
@@ -123,8 +123,8 @@ size_t args_size(const struct span *params);
  * allocated from ARENA.  0, ERR_BAD_PARAMS or ERR_LIMIT; then WHY (of WHY_LEN bytes) holds a
  * sentence naming the parameter.
  */
-int args_decode(const struct arg *table, const struct span *params, void *args,
-	struct arena *arena, char *why, size_t why_len);
+int args_decode(const struct arg *table, const struct span *params, void *args, struct arena *arena,
+	char *why, size_t why_len);
 
 /* Calls FN for each row, those of included tables among them. */
 void args_each(const struct arg *table, void (*fn)(const struct arg *row, void *ctx), void *ctx);

@@ -39,9 +39,9 @@ static const char *const errno_names[] = {E(EPERM), E(ENOENT), E(ESRCH), E(EINTR
 	E(EAFNOSUPPORT), E(EADDRINUSE), E(EADDRNOTAVAIL), E(ENETDOWN), E(ENETUNREACH), E(ENETRESET),
 	E(ECONNABORTED), E(ECONNRESET), E(ENOBUFS), E(EISCONN), E(ENOTCONN), E(ESHUTDOWN),
 	E(ETOOMANYREFS), E(ETIMEDOUT), E(ECONNREFUSED), E(EHOSTDOWN), E(EHOSTUNREACH), E(EALREADY),
-	E(EINPROGRESS), E(ESTALE), E(EUCLEAN), E(EREMOTEIO), E(EDQUOT), E(ENOMEDIUM), E(EMEDIUMTYPE),
-	E(ECANCELED), E(ENOKEY), E(EKEYEXPIRED), E(EKEYREVOKED), E(EKEYREJECTED), E(EOWNERDEAD),
-	E(ENOTRECOVERABLE), E(ERFKILL), E(EHWPOISON)};
+	E(EINPROGRESS), E(ESTALE), E(EUCLEAN), E(EREMOTEIO), E(EDQUOT), E(ENOMEDIUM),
+	E(EMEDIUMTYPE), E(ECANCELED), E(ENOKEY), E(EKEYEXPIRED), E(EKEYREVOKED), E(EKEYREJECTED),
+	E(EOWNERDEAD), E(ENOTRECOVERABLE), E(ERFKILL), E(EHWPOISON)};
 #undef E
 
 const char *err_name(int err)
@@ -53,7 +53,8 @@ const char *err_name(int err)
 	return names[ERR_INTERNAL];
 }
 
-int failure_set(struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
+int failure_set(
+	struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -38,8 +38,8 @@ struct failure {
 };
 
 /* Fills F; PATH and STAGE may be NULL.  Returns ERR, so that it can stand behind `return`. */
-int failure_set(struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
-	PRINTF(5, 6);
+int failure_set(struct failure *f, int err, const char *stage, const char *path, const char *fmt,
+	...) PRINTF(5, 6);
 
 /* "ENOENT" for -ENOENT, "bad_params" for ERR_BAD_PARAMS.  Static, never NULL. */
 const char *err_name(int err);

@@ -92,7 +92,8 @@ int scan_message(const char *bytes, size_t len, struct scan *out)
 	struct shape s;
 
 	*out = (struct scan){0};
-	if (len == 0 || shape_at(p, len, &s) < 0 || !s.container || (*p & 0xf0) == 0x80 || *p >= 0xde)
+	if (len == 0 || shape_at(p, len, &s) < 0 || !s.container || (*p & 0xf0) == 0x80 ||
+		*p >= 0xde)
 		return fail(out, "not an array");
 	if (s.children > len - s.head)
 		return fail(out, "an array claims more elements than there are bytes");
@@ -168,7 +169,8 @@ bool span_bytes(const struct span *span, const char **bytes, size_t *len)
 
 	if (span->len == 0)
 		return false;
-	if (!((*p >= 0xa0 && *p <= 0xbf) || (*p >= 0xc4 && *p <= 0xc6) || (*p >= 0xd9 && *p <= 0xdb)))
+	if (!((*p >= 0xa0 && *p <= 0xbf) || (*p >= 0xc4 && *p <= 0xc6) ||
+		    (*p >= 0xd9 && *p <= 0xdb)))
 		return false;
 	if (shape_at(p, span->len, &s) < 0)
 		return false;

@@ -19,7 +19,17 @@
 struct doc;
 struct val;
 
-enum val_type { VAL_NIL, VAL_BOOL, VAL_INT, VAL_FLOAT, VAL_STR, VAL_BIN, VAL_ARRAY, VAL_MAP, VAL_EXT };
+enum val_type {
+	VAL_NIL,
+	VAL_BOOL,
+	VAL_INT,
+	VAL_FLOAT,
+	VAL_STR,
+	VAL_BIN,
+	VAL_ARRAY,
+	VAL_MAP,
+	VAL_EXT
+};
 
 /* BYTES must have passed scan_message.  NULL when memory is out or they are no single value. */
 struct doc *doc_parse(const char *bytes, size_t len);

@@ -98,7 +98,8 @@ static void hello_call(struct req *req, void *args)
 		return;
 	}
 	if (!token_matches(&a->token)) {
-		req_fail(req, ERR_UNAUTHORIZED, "the token is %s", a->token.at ? "wrong" : "missing");
+		req_fail(req, ERR_UNAUTHORIZED, "the token is %s",
+			a->token.at ? "wrong" : "missing");
 		return;
 	}
 	conn_set_authorized(conn);

@@ -73,8 +73,8 @@ static int read_byte(int fd, uint64_t deadline_us, char *out)
  * Firecracker drops a CONNECT that comes in two pieces, so it is one write; and the answer is
  * read bytewise, because the agent's first bytes may stand right behind it.
  */
-static int hybrid_handshake(int fd, const struct endpoint *ep, int timeout_ms, char *why,
-	size_t why_len)
+static int hybrid_handshake(
+	int fd, const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 {
 	uint64_t deadline = clock_mono_us() + (uint64_t)timeout_ms * 1000;
 	char line[64];

@@ -55,7 +55,8 @@ static bool parse_uds(struct endpoint *ep, const char *rest)
 {
 	const char *colon = strrchr(rest, ':'); /* a path may hold colons, a port none */
 
-	return colon && path(ep, rest, (size_t)(colon - rest)) && whole_number(colon + 1, &ep->port);
+	return colon && path(ep, rest, (size_t)(colon - rest)) &&
+	       whole_number(colon + 1, &ep->port);
 }
 
 int endpoint_parse(const char *text, struct endpoint *ep, char *why, size_t why_len)

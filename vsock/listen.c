@@ -89,7 +89,8 @@ static int open_unix(const struct endpoint *ep, char *why, size_t why_len)
 	memcpy(addr.sun_path, ep->path, sizeof(ep->path));
 	if (lstat(ep->path, &st) == 0 && S_ISSOCK(st.st_mode)) {
 		if (answers(&addr))
-			return fail(-EADDRINUSE, why, why_len, "another daemon listens on", ep->path);
+			return fail(
+				-EADDRINUSE, why, why_len, "another daemon listens on", ep->path);
 		unlink(ep->path);
 	}
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
@@ -151,8 +152,8 @@ void listen_unlink(const struct endpoint *ep)
 }
 
 /* 0 or -EACCES. */
-static int check_vsock(const struct sockaddr_vm *peer, const struct peer_policy *policy, char *why,
-	size_t why_len)
+static int check_vsock(
+	const struct sockaddr_vm *peer, const struct peer_policy *policy, char *why, size_t why_len)
 {
 	for (size_t i = 0; i < policy->n_cids; i++) {
 		if (policy->cid[i] == peer->svm_cid)
@@ -186,8 +187,7 @@ int listen_accept(int listener, const struct peer_policy *policy, char *why, siz
 	} peer = {.any.sa_family = AF_UNSPEC};
 	socklen_t len = sizeof(peer);
 	int err;
-	cleanup_fd int fd =
-		accept4(listener, &peer.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	cleanup_fd int fd = accept4(listener, &peer.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;

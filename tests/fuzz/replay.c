@@ -33,12 +33,13 @@ int main(int argc, char **argv)
 		fclose(f);
 		/* A block of just that size, so that a sanitizer sees a read behind it. */
 		input = malloc(len + !len);
-		if (!room || !input) {
+		if (room && input)
+			memcpy(input, room, len);
+		free(room);
+		if (!input) {
 			fprintf(stderr, "out of memory\n");
 			return 1;
 		}
-		memcpy(input, room, len);
-		free(room);
 		LLVMFuzzerTestOneInput(input, len);
 		LLVMFuzzerTestOneInput(input, len);
 		free(input);

@@ -197,7 +197,7 @@ static size_t encode_all(struct buf *b, bool wrap)
 	map = enc_map_begin(&e);
 	enc_kv_bool(&e, "flag", false);
 	enc_kv_int(&e, "n", -123456789012);
-	enc_kv_uint(&e, "size", 1ull << 53);
+	enc_kv_uint(&e, "size", 1ULL << 53);
 	enc_kv_str(&e, "path", "/a/b");
 	enc_kv_bin(&e, "data", "a\0b", 3);
 	enc_str(&e, "argv");
@@ -229,7 +229,7 @@ static void assert_all(const struct all *a)
 {
 	assert_false(a->flag);
 	assert_int_equal(a->n, -123456789012);
-	assert_int_equal(a->size, 1ull << 53);
+	assert_int_equal(a->size, 1ULL << 53);
 	assert_string_equal(a->path, "/a/b");
 	assert_int_equal(a->data.len, 3);
 	assert_memory_equal(a->data.at, "a\0b", 4);
@@ -358,8 +358,8 @@ static void test_wrong_types(void **state)
 		const char *values[9];
 	} cases[] = {
 		{"flag", {"\x01", "\xa1t", "\x90", "\x80", "\xc4\x01t"}},
-		{"n", {"\xc3", "\xa1" "1", "\x91\x01", "\x80", "\xca\x3f\xc0\x01\x01"}},
-		{"size", {"\xc3", "\xa1" "1", "\x91\x01", "\xff", "\xd0\xff"}},
+		{"n", {"\xc3", "\xa1\x31", "\x91\x01", "\x80", "\xca\x3f\xc0\x01\x01"}},
+		{"size", {"\xc3", "\xa1\x31", "\x91\x01", "\xff", "\xd0\xff"}},
 		{"path", {"\x01", "\xc3", "\x91\xa1/", "\x80", "\xd4\x01\x01"}},
 		{"data", {"\x01", "\xc2", "\x90", "\x80", "\xd4\x01\x01"}},
 		{"argv", {"\xa1x", "\x80", "\x91\x01", "\x91\xc0", "\x91\x90", "\x92\xa1x\xc3", "\x01"}},
@@ -367,7 +367,7 @@ static void test_wrong_types(void **state)
 		{"rlimits", {"\xa1x", "\x90", "\x81\xa1x\x01", "\x81\xa1x\x90", "\x81\xa1x\x91\x01",
 				    "\x81\xa1x\x93\x01\x01\x01", "\x81\xa1x\x92\x01\xff",
 				    "\x81\x01\x92\x01\x01", "\x81\xa1x\x92\xa1x\x01"}},
-		{"color", {"\x01", "\xc3", "\xa4pink", "\xa0", "\xa2" "re", "\xa4" "redd", "\xa3Red"}},
+		{"color", {"\x01", "\xc3", "\xa4pink", "\xa0", "\xa2re", "\xa4redd", "\xa3Red"}},
 		{"cwd", {"\x01", "\xa3tmp", "\xa0", "\xa2./"}},
 		{"nice", {"\x14", "\xd0\xeb", "\x7f"}},
 		{"port", {"\xff", "\xce\x01\x01\x01\x01", "\xce\x7f\xff\xff\xff"}},
@@ -445,7 +445,7 @@ static void test_element_limit(void **state)
 
 	(void)state;
 	assert_non_null(m);
-	memcpy(m, "\x81\xa4" "argv\xdd", 7);
+	memcpy(m, LIT("\x81\xa4" "argv\xdd"));
 	for (size_t more = 0; more < 2; more++) {
 		size_t count = n + more;
 

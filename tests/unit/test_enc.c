@@ -41,7 +41,7 @@ static void assert_text(const struct val *v, enum val_type type, const char *wan
 static void test_scalars(void **state)
 {
 	static const uint64_t uints[] = {0, 1, 127, 128, 255, 256, 65535, 65536, UINT32_MAX,
-		(uint64_t)UINT32_MAX + 1, 1ull << 53, UINT64_MAX};
+		(uint64_t)UINT32_MAX + 1, 1ULL << 53, UINT64_MAX};
 	static const int64_t ints[] = {0, 1, 127, 128, -1, -32, -33, -128, -129, -32768, -32769,
 		INT32_MIN, (int64_t)INT32_MIN - 1, INT64_MIN, INT64_MAX};
 	const struct val *root;
@@ -311,7 +311,7 @@ static void test_overflow_restores(void **state)
 		inner = enc_map_begin(&e);
 		enc_kv_text(&e, "key", "value");
 		enc_kv_bin(&e, "bin", "\1\2\3", 3);
-		enc_kv_uint(&e, "n", 1ull << 40);
+		enc_kv_uint(&e, "n", 1ULL << 40);
 		enc_map_end(&e, inner, 3);
 		enc_array_end(&e, outer, 1);
 		err = enc_frame_end(&e, MAX_FRAME);

@@ -1,5 +1,4 @@
 /* tests/unit/test_frame.c - proto/frame: the same frames whatever the pieces they come in */
-#include <errno.h>
 #include "proto/frame.h"
 
 #include <errno.h>

@@ -166,7 +166,7 @@ static void test_budget(void **state)
 			assert_int_equal(rings[i].cap, RING_MIN);
 		}
 	}
-	assert_int_equal(budget.used, 5 * RING_MIN);
+	assert_int_equal(budget.used, 5 * (size_t)RING_MIN);
 	for (size_t i = 0; i < ARRAY_LEN(rings); i++)
 		ring_fini(&rings[i]);
 	assert_int_equal(budget.used, 0);

@@ -100,7 +100,7 @@ static const unsigned char *reference(
 		break;
 	default:
 		if (b >= 0x80 && b < 0x90)
-			children = 2u * (b - 0x80);
+			children = 2 * (uint64_t)(b - 0x80);
 		else if (b >= 0x90 && b < 0xa0)
 			children = b - 0x90;
 		else if (b >= 0xa0 && b < 0xc0)
@@ -126,8 +126,8 @@ static bool reference_message(const unsigned char *bytes, size_t len, size_t *co
 	       reference(bytes, bytes + len, 1, count) == bytes + len;
 }
 
-/* What stands behind each first byte: a sample of a value of that format. */
-static size_t sample(unsigned b, unsigned char *out)
+/* Writes a value that begins with the byte B; how long it is. */
+static size_t sample(unsigned b, unsigned char out[300])
 {
 	struct gen g = {.bytes = out, .cap = 300};
 	size_t width;
@@ -208,44 +208,35 @@ static void test_outermost(void **state)
 	}
 }
 
-static void nested(unsigned depth, unsigned char open, size_t body, int want)
+/* DEPTH arrays or maps in one another, the innermost with a nil in it or empty. */
+static void nested(size_t depth, bool maps, bool empty, int want)
 {
-	unsigned char m[64];
+	unsigned char m[64] = {0x91};
+	size_t len = 1;
 
-	assert_in_range(2 * depth + body, 1, sizeof(m));
-	m[0] = 0x91;
-	for (unsigned i = 1; i < depth; i++) {
-		if (open == 0x91) {
-			m[i] = 0x91;
-		} else { /* {nil: {nil: …}} */
-			m[2 * i - 1] = 0x81;
-			m[2 * i] = 0xc0;
-		}
+	for (size_t i = 1; i < depth; i++) {
+		bool last = i + 1 == depth && empty;
+
+		assert_in_range(len, 1, sizeof(m) - 3);
+		m[len++] = (unsigned char)((maps ? 0x81 : 0x91) - last);
+		if (maps && !last)
+			m[len++] = 0xc0;
 	}
-	if (open == 0x91) {
-		m[depth] = 0xc0;
-		/* Without a body the innermost is empty. */
-		if (!body)
-			m[depth - 1] = 0x90;
-		assert_int_equal(scan_copy(m, depth + body), want);
-	} else {
-		m[2 * depth - 1] = 0xc0;
-		if (!body)
-			m[2 * depth - 3] = 0x80;
-		assert_int_equal(scan_copy(m, 2 * depth - (body ? 0 : 2)), want);
-	}
+	if (!empty)
+		m[len++] = 0xc0;
+	assert_int_equal(scan_copy(m, len), want);
 }
 
 static void test_depth(void **state)
 {
 	(void)state;
-	for (unsigned depth = 2; depth <= 30; depth++) {
+	for (size_t depth = 2; depth <= 30; depth++) {
 		int want = depth <= MAX_DEPTH ? 0 : ERR_PROTOCOL;
 
-		nested(depth, 0x91, 1, want);
-		nested(depth, 0x91, 0, want);
-		nested(depth, 0x81, 1, want);
-		nested(depth, 0x81, 0, want);
+		nested(depth, false, false, want);
+		nested(depth, false, true, want);
+		nested(depth, true, false, want);
+		nested(depth, true, true, want);
 	}
 }
 

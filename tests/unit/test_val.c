@@ -62,7 +62,7 @@ static void test_numbers(void **state)
 		{LIT("\xe0"), true, false, -32, 0},
 		{LIT("\xd0\x05"), true, true, 5, 5}, /* a signed type that holds no sign */
 		{LIT("\xcf\x7f\xff\xff\xff\xff\xff\xff\xff"), true, true, INT64_MAX, INT64_MAX},
-		{LIT("\xcf\x80\x00\x00\x00\x00\x00\x00\x00"), false, true, 0, 1ull << 63},
+		{LIT("\xcf\x80\x00\x00\x00\x00\x00\x00\x00"), false, true, 0, 1ULL << 63},
 		{LIT("\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), false, true, 0, UINT64_MAX},
 		{LIT(INT64_MIN_BYTES), true, false, INT64_MIN, 0},
 		/* Floats: whole ones up to 2^53 either way. */
@@ -70,8 +70,8 @@ static void test_numbers(void **state)
 		{LIT("\xca\x3f\xc0\x00\x00"), false, false, 0, 0}, /* 1.5 */
 		{LIT("\xcb\x80\x00\x00\x00\x00\x00\x00\x00"), true, true, 0, 0}, /* -0.0 */
 		{LIT("\xcb\xc0\x00\x00\x00\x00\x00\x00\x00"), true, false, -2, 0},
-		{LIT("\xcb\x43\x40\x00\x00\x00\x00\x00\x00"), true, true, 1ll << 53, 1ull << 53},
-		{LIT("\xcb\xc3\x40\x00\x00\x00\x00\x00\x00"), true, false, -(1ll << 53), 0},
+		{LIT("\xcb\x43\x40\x00\x00\x00\x00\x00\x00"), true, true, 1LL << 53, 1ULL << 53},
+		{LIT("\xcb\xc3\x40\x00\x00\x00\x00\x00\x00"), true, false, -(1LL << 53), 0},
 		{LIT("\xcb\x43\x40\x00\x00\x00\x00\x00\x01"), false, false, 0, 0}, /* 2^53 + 2 */
 		{LIT("\xcb\x43\xe0\x00\x00\x00\x00\x00\x00"), false, false, 0, 0}, /* 2^63 */
 		{LIT("\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00"), false, false, 0, 0}, /* infinity */
