@@ -46,7 +46,7 @@ struct contestant {
 	/* out */
 	struct samples all;    /* of every round */
 	struct samples median; /* one for each round */
-	struct samples cpu;    /* microseconds of the daemon's for each of COUNT, one for each round */
+	struct samples cpu; /* microseconds of the daemon's for each of COUNT, one for each round */
 };
 
 /* ROUNDS rounds after an uncounted one. */

@@ -187,7 +187,7 @@ void daemons_start(const struct options *o)
 	minimals[0] = start("minimal", (char *[]){o->minimal, sockets[0], NULL});
 	minimals[1] =
 		start("minimal-vfork", (char *[]){o->minimal, sockets[1], vfork_option, NULL});
-	guestd_pid = start(
+	guestd = start(
 		"guestd", (char *[]){program, listen_option, listen_at, run_option, run_dir, NULL});
 	free(sockets[0]);
 	free(sockets[1]);

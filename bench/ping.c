@@ -134,14 +134,18 @@ void bench_ping(const struct options *o)
 	client = guestd_client(0);
 	learn_lengths();
 	echo = start_echo();
-	for (size_t i = 0; i < ARRAY_LEN(cs); i++)
+	for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
 		cs[i].count = o->quick ? 300 : 1000;
+		cs[i].daemon = i == 0 ? echo : guestd_pid();
+	}
 	contest(cs, ARRAY_LEN(cs), o->rounds);
-	printf("\nround trip of %zu + %zu bytes, us          median      p99   of the echo   goal\n",
+	printf("\nround trip, %zu + %zu bytes, us            median      p99   daemon's CPU   of the echo   "
+	       "goal\n",
 		request_len, answer_len);
 	for (size_t i = 0; i < ARRAY_LEN(cs); i++) {
-		printf("  %-36s %8.1f %8.1f", cs[i].name, samples_quantile(&cs[i].all, 0.5),
-			samples_quantile(&cs[i].all, 0.99));
+		printf("  %-36s %8.1f %8.1f   %12.1f", cs[i].name,
+			samples_quantile(&cs[i].all, 0.5), samples_quantile(&cs[i].all, 0.99),
+			samples_quantile(&cs[i].cpu, 0.5));
 		if (i)
 			printf("   %11.2f   <= 1.10", contest_ratio(&cs[i], &cs[0]));
 		puts("");

@@ -692,13 +692,25 @@ void process_input_end(struct process *p)
 	sink_end(&p->in);
 }
 
+/* What a process without stdin reads: nothing, at once. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), empty[2];
+
+	if (fd >= 0)
+		return fd;
+	/* An image may have no /dev: a pipe that nobody writes to is at its end as well. */
+	if (pipe2(empty, O_CLOEXEC) < 0)
+		return -errno;
+	fd_close(&empty[1]);
+	return empty[0];
+}
+
 static int start(void)
 {
 	spawn_init();
-	processes.null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (processes.null_fd < 0)
-		return -errno;
-	return child_start();
+	processes.null_fd = open_null();
+	return processes.null_fd < 0 ? processes.null_fd : child_start();
 }
 
 AREA(proc) = {.name = "proc", .start = start};

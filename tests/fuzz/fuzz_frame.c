@@ -61,7 +61,8 @@ static int pull(struct frame_reader *r, struct stream *s, size_t n)
 }
 
 /* Hands LEN bytes over in a block that is gone as soon as the contract allows. */
-static int push(struct frame_reader *r, struct stream *s, const uint8_t *bytes, size_t len, bool keep)
+static int push(
+	struct frame_reader *r, struct stream *s, const uint8_t *bytes, size_t len, bool keep)
 {
 	char *piece = malloc(len + !len);
 	int more = 1;

@@ -100,6 +100,15 @@ def test_unread_responses_stall_their_connection_only(agent, client, bounded):
         assert_works(client)
 
 
+def test_input_waits_for_a_process_that_reads_late(conn, bounded):
+    """More than all buffers hold: the sender is held back, and nothing is lost."""
+    call = conn.open("proc.exec", {"cmd": "sleep 1; exec cat", "stdin": True})
+    assert call.write(NUMBERS[:5_000_000], 60) == 5_000_000
+    call.end()
+    assert call.wait(60)["code"] == 0
+    assert call.stdout == NUMBERS[:5_000_000]
+
+
 def test_a_stalled_stdin_stalls_neither_agent_nor_others(agent, client, bounded, alive):
     """A process that does not read its input: transport mode has the socket to hold back."""
     with agent.connect() as c:

@@ -277,8 +277,11 @@ static void test_other_libraries(void **state)
 	struct result r;
 
 	(void)state;
-	decode(&r, all_table, LIT("\x84\xc4\x04path\xc4\x02/a\xa4" "data\xa2hi\xa5"
-				  "color\xc4\x03" "red\xa4size\xcb\x40\x10\0\0\0\0\0\0"));
+	decode(&r, all_table,
+		LIT("\x84\xc4\x04path\xc4\x02/a\xa4"
+		    "data\xa2hi\xa5"
+		    "color\xc4\x03"
+		    "red\xa4size\xcb\x40\x10\0\0\0\0\0\0"));
 	assert_int_equal(r.err, 0);
 	assert_string_equal(r.args.path, "/a");
 	assert_int_equal(r.args.data.len, 2);
@@ -294,7 +297,11 @@ static void test_empty_values(void **state)
 	struct result r;
 
 	(void)state;
-	decode(&r, all_table, LIT("\x84\xa4" "data\xc4\x00\xa4" "argv\x90\xa3" "env\x80\xa7rlimits\x80"));
+	decode(&r, all_table,
+		LIT("\x84\xa4"
+		    "data\xc4\x00\xa4"
+		    "argv\x90\xa3"
+		    "env\x80\xa7rlimits\x80"));
 	assert_int_equal(r.err, 0);
 	assert_non_null(r.args.data.at);
 	assert_int_equal(r.args.data.len, 0);
@@ -332,7 +339,11 @@ static void test_unknown_and_twice(void **state)
 	expect_bad(all_table, LIT("\x81\xa5path\0\xa1/"), "unknown");
 	expect_bad(all_table, LIT("\x82\xa4path\xa1/\xa4path\xa1/"), "path");
 	expect_bad(all_table, LIT("\x82\xa4path\xc0\xc4\x04path\xa1/"), "path");
-	expect_bad(all_table, LIT("\x82\xa3" "cwd\xa1/\xa3" "cwd\xa1/"), "cwd");
+	expect_bad(all_table,
+		LIT("\x82\xa3"
+		    "cwd\xa1/\xa3"
+		    "cwd\xa1/"),
+		"cwd");
 	expect_bad(all_table, LIT("\x81\x01\xa1/"), "names of parameters");
 	expect_bad(all_table, LIT("\x81\xc0\xa1/"), "names of parameters");
 }
@@ -362,8 +373,10 @@ static void test_wrong_types(void **state)
 		{"size", {"\xc3", "\xa1\x31", "\x91\x01", "\xff", "\xd0\xff"}},
 		{"path", {"\x01", "\xc3", "\x91\xa1/", "\x80", "\xd4\x01\x01"}},
 		{"data", {"\x01", "\xc2", "\x90", "\x80", "\xd4\x01\x01"}},
-		{"argv", {"\xa1x", "\x80", "\x91\x01", "\x91\xc0", "\x91\x90", "\x92\xa1x\xc3", "\x01"}},
-		{"env", {"\xa1x", "\x90", "\x81\x01\xa1x", "\x81\xa1x\x01", "\x81\xc0\xc0", "\x81\xa1x\x90"}},
+		{"argv", {"\xa1x", "\x80", "\x91\x01", "\x91\xc0", "\x91\x90", "\x92\xa1x\xc3",
+				 "\x01"}},
+		{"env", {"\xa1x", "\x90", "\x81\x01\xa1x", "\x81\xa1x\x01", "\x81\xc0\xc0",
+				"\x81\xa1x\x90"}},
 		{"rlimits", {"\xa1x", "\x90", "\x81\xa1x\x01", "\x81\xa1x\x90", "\x81\xa1x\x91\x01",
 				    "\x81\xa1x\x93\x01\x01\x01", "\x81\xa1x\x92\x01\xff",
 				    "\x81\x01\x92\x01\x01", "\x81\xa1x\x92\xa1x\x01"}},
@@ -407,8 +420,10 @@ static void test_ranges(void **state)
 	expect_bad(all_table, LIT("\x81\xa4size\xff"), "from 0 to");
 	expect_bad(all_table, LIT("\x81\xa4size\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), "size");
 	expect_ok(all_table, LIT("\x81\xa1n\xd3\xff\xe0\x00\x00\x00\x00\x00\x00"));
-	expect_bad(all_table, LIT("\x81\xa1n\xd3\xff\xdf\xff\xff\xff\xff\xff\xff"), "n must be from");
-	expect_bad(all_table, LIT("\x81\xa1n\xd3\x80\x00\x00\x00\x00\x00\x00\x00"), "n must be from");
+	expect_bad(
+		all_table, LIT("\x81\xa1n\xd3\xff\xdf\xff\xff\xff\xff\xff\xff"), "n must be from");
+	expect_bad(
+		all_table, LIT("\x81\xa1n\xd3\x80\x00\x00\x00\x00\x00\x00\x00"), "n must be from");
 	expect_bad(all_table, LIT("\x81\xa1n\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00"), "whole number");
 }
 
@@ -417,7 +432,9 @@ static void test_choices_are_told(void **state)
 	struct result r;
 
 	(void)state;
-	decode(&r, all_table, LIT("\x81\xa5" "color\xa4pink"));
+	decode(&r, all_table,
+		LIT("\x81\xa5"
+		    "color\xa4pink"));
 	assert_int_equal(r.err, ERR_BAD_PARAMS);
 	assert_string_equal(r.why, "parameter color must be one of red, green, blue");
 	drop(&r);
@@ -429,12 +446,26 @@ static void test_nul(void **state)
 	expect_bad(all_table, LIT("\x81\xa4path\xa3/\0a"), "NUL");
 	expect_bad(all_table, LIT("\x81\xa4path\xa2/\0"), "NUL");
 	expect_bad(all_table, LIT("\x81\xa4path\xc4\x02/\0"), "NUL");
-	expect_bad(all_table, LIT("\x81\xa4" "argv\x92\xa1x\xa1\0"), "NUL");
-	expect_bad(all_table, LIT("\x81\xa3" "env\x81\xa1\0\xa1x"), "NUL");
-	expect_bad(all_table, LIT("\x81\xa3" "env\x81\xa1x\xa1\0"), "NUL");
+	expect_bad(all_table,
+		LIT("\x81\xa4"
+		    "argv\x92\xa1x\xa1\0"),
+		"NUL");
+	expect_bad(all_table,
+		LIT("\x81\xa3"
+		    "env\x81\xa1\0\xa1x"),
+		"NUL");
+	expect_bad(all_table,
+		LIT("\x81\xa3"
+		    "env\x81\xa1x\xa1\0"),
+		"NUL");
 	expect_bad(all_table, LIT("\x81\xa7rlimits\x81\xa1\0\x92\x01\x01"), "NUL");
-	expect_bad(all_table, LIT("\x81\xa5" "color\xa4" "red\0"), "NUL");
-	expect_ok(all_table, LIT("\x81\xa4" "data\xa1\0"));
+	expect_bad(all_table,
+		LIT("\x81\xa5"
+		    "color\xa4"
+		    "red\0"),
+		"NUL");
+	expect_ok(all_table, LIT("\x81\xa4"
+				 "data\xa1\0"));
 }
 
 static void test_element_limit(void **state)
@@ -445,7 +476,8 @@ static void test_element_limit(void **state)
 
 	(void)state;
 	assert_non_null(m);
-	memcpy(m, LIT("\x81\xa4" "argv\xdd"));
+	memcpy(m, LIT("\x81\xa4"
+		      "argv\xdd"));
 	for (size_t more = 0; more < 2; more++) {
 		size_t count = n + more;
 
@@ -508,9 +540,11 @@ static void test_short_why(void **state)
 		size_t len;
 	} cases[] = {
 		{LIT("\x81\xa4paht\xc0")},
-		{LIT("\x81\xa5" "color\xa4pink")},
+		{LIT("\x81\xa5"
+		     "color\xa4pink")},
 		{LIT("\x81\xa4port\x00")},
-		{LIT("\x81\xa7rlimits\x81\xa3" "abc\x01")},
+		{LIT("\x81\xa7rlimits\x81\xa3"
+		     "abc\x01")},
 		{LIT("\x05")},
 	};
 

@@ -159,7 +159,8 @@ static void test_crc(void **state)
 	assert_int_equal(crc32_ieee("", 0), 0);
 	assert_int_equal(crc32_ieee(LIT("a")), 0xe8b7be43);
 	assert_int_equal(crc32_ieee(LIT("abc")), 0x352441c2);
-	assert_int_equal(crc32_ieee(LIT("The quick brown fox jumps over the lazy dog")), 0x414fa339);
+	assert_int_equal(
+		crc32_ieee(LIT("The quick brown fox jumps over the lazy dog")), 0x414fa339);
 	assert_int_equal(crc32_ieee(zeros, sizeof(zeros)), 0x190a55ad);
 	assert_int_equal(crc32_ieee(ones, sizeof(ones)), 0xff6cab0b);
 }
@@ -190,7 +191,10 @@ static void test_serial_vector(void **state)
 	(void)state;
 	/* The CRC is little-endian. */
 	assert_int_equal(n, 16);
-	assert_memory_equal(out, "\0\x0e" "123456789\x26\x39\xf4\xcb\0", 16);
+	assert_memory_equal(out,
+		"\0\x0e"
+		"123456789\x26\x39\xf4\xcb\0",
+		16);
 }
 
 static void test_serial_round_trip(void **state)

@@ -324,8 +324,7 @@ static void test_overflow_restores(void **state)
 			struct scan s;
 
 			fitted++;
-			assert_int_equal(
-				scan_message(buf_bytes(&b) + 14, buf_len(&b) - 14, &s), 0);
+			assert_int_equal(scan_message(buf_bytes(&b) + 14, buf_len(&b) - 14, &s), 0);
 			assert_int_equal(s.part[0].elements, 7);
 		}
 		buf_fini(&b);
@@ -453,13 +452,13 @@ static void test_utf8(void **state)
 		{LIT(""), true},
 		{LIT("ascii \x7f"), true},
 		{LIT("\0"), true},
-		{LIT("\xc2\x80"), true}, /* U+0080 */
-		{LIT("\xdf\xbf"), true}, /* U+07FF */
+		{LIT("\xc2\x80"), true},     /* U+0080 */
+		{LIT("\xdf\xbf"), true},     /* U+07FF */
 		{LIT("\xe0\xa0\x80"), true}, /* U+0800 */
 		{LIT("\xe2\x82\xac"), true},
-		{LIT("\xed\x9f\xbf"), true}, /* U+D7FF */
-		{LIT("\xee\x80\x80"), true}, /* U+E000 */
-		{LIT("\xef\xbf\xbf"), true}, /* U+FFFF */
+		{LIT("\xed\x9f\xbf"), true},     /* U+D7FF */
+		{LIT("\xee\x80\x80"), true},     /* U+E000 */
+		{LIT("\xef\xbf\xbf"), true},     /* U+FFFF */
 		{LIT("\xf0\x90\x80\x80"), true}, /* U+10000 */
 		{LIT("\xf4\x8f\xbf\xbf"), true}, /* U+10FFFF */
 		{LIT("\xf0\x9f\x98\x80 \xc3\xa9"), true},
@@ -468,12 +467,20 @@ static void test_utf8(void **state)
 		{LIT("\xbf"), false},
 		{LIT("a\x80"), false},
 		{LIT("\xc3"), false},
-		{LIT("\xc3" "a"), false},
+		{LIT("\xc3"
+		     "a"),
+			false},
 		{LIT("\xe2\x82"), false},
-		{LIT("\xe2\x82" "a"), false},
-		{LIT("\xe2" "a\xac"), false},
+		{LIT("\xe2\x82"
+		     "a"),
+			false},
+		{LIT("\xe2"
+		     "a\xac"),
+			false},
 		{LIT("\xf0\x9f\x98"), false},
-		{LIT("\xf0\x9f\x98" "a"), false},
+		{LIT("\xf0\x9f\x98"
+		     "a"),
+			false},
 		{LIT("\xc3\xa9\xa9"), false},
 		{LIT("\xe2\xc3\xa9"), false},
 		/* Overlong forms. */

@@ -12,33 +12,16 @@ static void test_codes(void **state)
 		int err;
 		const char *want;
 	} cases[] = {
-		{ERR_PROTOCOL, "protocol_error"},
-		{ERR_BAD_REQUEST, "bad_request"},
-		{ERR_UNKNOWN_METHOD, "unknown_method"},
-		{ERR_BAD_PARAMS, "bad_params"},
-		{ERR_UNAUTHORIZED, "unauthorized"},
-		{ERR_NOT_FOUND, "not_found"},
-		{ERR_EXISTS, "exists"},
-		{ERR_LIMIT, "limit"},
-		{ERR_BUSY, "busy"},
-		{ERR_TIMEOUT, "timeout"},
-		{ERR_CANCELED, "canceled"},
-		{ERR_UNSUPPORTED, "unsupported"},
-		{ERR_DISABLED, "disabled"},
-		{ERR_GAP, "gap"},
-		{ERR_FROZEN, "frozen"},
-		{ERR_INTERNAL, "internal"},
-		{-ENOENT, "ENOENT"},
-		{-EPERM, "EPERM"},
-		{-EACCES, "EACCES"},
-		{-EEXIST, "EEXIST"},
-		{-ENOTDIR, "ENOTDIR"},
-		{-EISDIR, "EISDIR"},
-		{-ENOSPC, "ENOSPC"},
-		{-ENOTEMPTY, "ENOTEMPTY"},
-		{-EROFS, "EROFS"},
-		{-EPIPE, "EPIPE"},
-		{-EDQUOT, "EDQUOT"},
+		{ERR_PROTOCOL, "protocol_error"}, {ERR_BAD_REQUEST, "bad_request"},
+		{ERR_UNKNOWN_METHOD, "unknown_method"}, {ERR_BAD_PARAMS, "bad_params"},
+		{ERR_UNAUTHORIZED, "unauthorized"}, {ERR_NOT_FOUND, "not_found"},
+		{ERR_EXISTS, "exists"}, {ERR_LIMIT, "limit"}, {ERR_BUSY, "busy"},
+		{ERR_TIMEOUT, "timeout"}, {ERR_CANCELED, "canceled"},
+		{ERR_UNSUPPORTED, "unsupported"}, {ERR_DISABLED, "disabled"}, {ERR_GAP, "gap"},
+		{ERR_FROZEN, "frozen"}, {ERR_INTERNAL, "internal"}, {-ENOENT, "ENOENT"},
+		{-EPERM, "EPERM"}, {-EACCES, "EACCES"}, {-EEXIST, "EEXIST"}, {-ENOTDIR, "ENOTDIR"},
+		{-EISDIR, "EISDIR"}, {-ENOSPC, "ENOSPC"}, {-ENOTEMPTY, "ENOTEMPTY"},
+		{-EROFS, "EROFS"}, {-EPIPE, "EPIPE"}, {-EDQUOT, "EDQUOT"},
 		{-EHWPOISON, "EHWPOISON"}, /* the last one */
 	};
 
@@ -89,7 +72,8 @@ static void test_failure(void **state)
 	struct failure f;
 
 	(void)state;
-	assert_int_equal(failure_set(&f, -ENOENT, "exec", "/bin/x", "no %s, %d", "file", 7), -ENOENT);
+	assert_int_equal(
+		failure_set(&f, -ENOENT, "exec", "/bin/x", "no %s, %d", "file", 7), -ENOENT);
 	assert_int_equal(f.err, -ENOENT);
 	assert_string_equal(f.stage, "exec");
 	assert_string_equal(f.path, "/bin/x");

@@ -279,8 +279,8 @@ static void test_inherited_useless(void **state)
 /* An inherited socket of another family has no notion of who may connect: nobody may. */
 static void test_inherited_tcp(void **state)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in addr = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -455,7 +455,7 @@ static void test_handshake_refused(void **state)
 		const char *answer;
 		int want;
 	} cases[] = {
-		{"", -ECONNREFUSED}, /* closed at once: nobody listens in the guest */
+		{"", -ECONNREFUSED},     /* closed at once: nobody listens in the guest */
 		{"OK 5", -ECONNREFUSED}, /* closed before the end of the line */
 		{"NO\n", -EPROTO},
 		{"OK\n", -EPROTO},

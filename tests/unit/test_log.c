@@ -60,8 +60,8 @@ static void test_levels(void **state)
 	log_set_level(LOG_DEBUG);
 	log_debug("a", "yes");
 	log_set_level(LOG_INFO);
-	assert_string_equal(captured(),
-		"guestd: info a: yes\nguestd: error a: yes\nguestd: debug a: yes\n");
+	assert_string_equal(
+		captured(), "guestd: info a: yes\nguestd: error a: yes\nguestd: debug a: yes\n");
 	assert_true(log_level_parse("debug", &level));
 	assert_int_equal(level, LOG_DEBUG);
 	assert_true(log_level_parse("error", &level));

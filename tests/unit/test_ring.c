@@ -153,7 +153,7 @@ static void test_trim(void **state)
 /* Beyond the budget a ring stays small, works all the same, and never takes what is others'. */
 static void test_budget(void **state)
 {
-	struct ring_budget budget = {.max = 3 * RING_MIN};
+	struct ring_budget budget = {.max = 3 * (size_t)RING_MIN};
 	struct ring rings[5];
 
 	(void)state;

@@ -67,7 +67,7 @@ static void test_numbers(void **state)
 		{LIT(INT64_MIN_BYTES), true, false, INT64_MIN, 0},
 		/* Floats: whole ones up to 2^53 either way. */
 		{LIT("\xca\x3f\x80\x00\x00"), true, true, 1, 1},
-		{LIT("\xca\x3f\xc0\x00\x00"), false, false, 0, 0}, /* 1.5 */
+		{LIT("\xca\x3f\xc0\x00\x00"), false, false, 0, 0},               /* 1.5 */
 		{LIT("\xcb\x80\x00\x00\x00\x00\x00\x00\x00"), true, true, 0, 0}, /* -0.0 */
 		{LIT("\xcb\xc0\x00\x00\x00\x00\x00\x00\x00"), true, false, -2, 0},
 		{LIT("\xcb\x43\x40\x00\x00\x00\x00\x00\x00"), true, true, 1LL << 53, 1ULL << 53},
@@ -79,7 +79,9 @@ static void test_numbers(void **state)
 		{LIT("\xcb\x7f\xef\xff\xff\xff\xff\xff\xff"), false, false, 0, 0}, /* the largest */
 		{LIT("\xc0"), false, false, 0, 0},
 		{LIT("\xc3"), false, false, 0, 0},
-		{LIT("\xa1" "1"), false, false, 0, 0},
+		{LIT("\xa1"
+		     "1"),
+			false, false, 0, 0},
 		{LIT("\x91\x01"), false, false, 0, 0},
 	};
 
@@ -101,9 +103,8 @@ static void test_numbers(void **state)
 
 static void test_bool_float_bytes(void **state)
 {
-	struct doc *doc =
-		parse(LIT("\x97\xc3\xc2\xca\x3f\xc0\x00\x00\xa3"
-			  "a\0b\xc4\x02\xff\x00\xa0\x01"));
+	struct doc *doc = parse(LIT("\x97\xc3\xc2\xca\x3f\xc0\x00\x00\xa3"
+				    "a\0b\xc4\x02\xff\x00\xa0\x01"));
 	const struct val *root = doc_root(doc);
 	const char *bytes;
 	size_t len;
@@ -203,7 +204,8 @@ static void test_array(void **state)
 /* Strings are not copied: that is what makes a large parameter cheap. */
 static void test_borrows(void **state)
 {
-	static const char bytes[] = "\xa3" "abc";
+	static const char bytes[] = "\xa3"
+				    "abc";
 	struct doc *doc = parse(LIT(bytes));
 	const char *at;
 	size_t len;
@@ -221,7 +223,8 @@ static void test_no_single_value(void **state)
 	assert_null(doc_parse(LIT("\xc1")));
 	assert_null(doc_parse(LIT("\x92\x01")));
 	assert_null(doc_parse(LIT("\x91\x01\x02")));
-	assert_null(doc_parse(LIT("\xa5" "abc")));
+	assert_null(doc_parse(LIT("\xa5"
+				  "abc")));
 	assert_null(doc_parse(LIT("\x01\x02")));
 }
 
