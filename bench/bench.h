@@ -37,16 +37,18 @@ double samples_quantile(const struct samples *s, double q);
 struct contestant {
 	const char *name;
 	/* Does it once, adding at least one number. */
-	void (*run)(const struct contestant *c, struct samples *results);
+	void (*run)(struct contestant *c, struct samples *results);
 	const char *program; /* for RUN: what is executed */
 	uint64_t count;      /* for RUN: how many times, how many bytes */
 	unsigned width;      /* for RUN: how many at once, which variant */
-	pid_t daemon;        /* whose processor time is counted; 0: nobody's */
+	pid_t daemon;        /* whose processor time is counted; 0: RUN does it, or nobody */
 
 	/* out */
 	struct samples all;    /* of every round */
 	struct samples median; /* one for each round */
-	struct samples cpu; /* microseconds of the daemon's for each of COUNT, one for each round */
+	/* Microseconds of processor time for each of COUNT, one for each round. */
+	struct samples cpu;     /* the daemon's */
+	struct samples own_cpu; /* the client's: the bench itself */
 };
 
 /* ROUNDS rounds after an uncounted one. */
@@ -57,6 +59,12 @@ double contest_ratio(const struct contestant *a, const struct contestant *b);
 
 /* Microseconds with fractions. */
 double now_us(void);
+
+/*
+ * Processor time of PID so far, in microseconds: the scheduler counts nanoseconds, and what others
+ * do on the machine disturbs it little.
+ */
+double cpu_us(pid_t pid);
 
 /* Something does not work at all: says so and exits. */
 NORETURN void give_up(const char *fmt, ...) PRINTF(1, 2);

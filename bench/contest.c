@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/mem.h"
@@ -69,8 +70,7 @@ double samples_quantile(const struct samples *s, double q)
 	return result;
 }
 
-/* The scheduler counts nanoseconds; what others do on the machine does not disturb it. */
-static double cpu_us(pid_t pid)
+double cpu_us(pid_t pid)
 {
 	char path[64], text[128];
 
@@ -86,17 +86,19 @@ void contest(struct contestant *cs, size_t n, unsigned rounds)
 		for (size_t i = 0; i < n; i++) {
 			struct contestant *c = &cs[(i + round) % n];
 			struct samples now = {.n = 0};
-			double cpu;
+			double cpu = cpu_us(c->daemon), own_cpu = cpu_us(getpid());
 
-			cpu = cpu_us(c->daemon);
 			c->run(c, &now);
 			cpu = cpu_us(c->daemon) - cpu;
+			own_cpu = cpu_us(getpid()) - own_cpu;
 			/* Round 0 fills caches and is not counted. */
 			for (size_t k = 0; round && k < now.n; k++)
 				samples_add(&c->all, now.at[k]);
 			if (round) {
 				samples_add(&c->median, samples_quantile(&now, 0.5));
-				samples_add(&c->cpu, cpu / (double)c->count);
+				if (c->daemon)
+					samples_add(&c->cpu, cpu / (double)c->count);
+				samples_add(&c->own_cpu, own_cpu / (double)c->count);
 			}
 			samples_free(&now);
 		}
@@ -109,6 +111,7 @@ void contest_free(struct contestant *cs, size_t n)
 		samples_free(&cs[i].all);
 		samples_free(&cs[i].median);
 		samples_free(&cs[i].cpu);
+		samples_free(&cs[i].own_cpu);
 	}
 }
 

@@ -78,7 +78,7 @@ static void guestd_once(const char *program)
 	guestd_exited(&msg);
 }
 
-static void times(const struct contestant *c, struct samples *results, void (*once)(const char *))
+static void times(struct contestant *c, struct samples *results, void (*once)(const char *))
 {
 	for (uint64_t i = 0; i < c->count; i++) {
 		double from = now_us();
@@ -88,17 +88,17 @@ static void times(const struct contestant *c, struct samples *results, void (*on
 	}
 }
 
-static void bare_times(const struct contestant *c, struct samples *results)
+static void bare_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, bare_once);
 }
 
-static void minimal_times(const struct contestant *c, struct samples *results)
+static void minimal_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, minimal_once);
 }
 
-static void guestd_times(const struct contestant *c, struct samples *results)
+static void guestd_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, guestd_once);
 }
@@ -163,7 +163,7 @@ void bench_exec(const struct options *o)
 /* --- many in flight --- */
 
 /* Both clients keep WIDTH requests open and answer all answers of one read with one write. */
-static void rate(const struct contestant *c, struct samples *results, int fd)
+static void rate(struct contestant *c, struct samples *results, int fd)
 {
 	char requests[65536], answers[65536];
 	uint64_t sent = 0, done = 0;
@@ -199,17 +199,17 @@ static void rate(const struct contestant *c, struct samples *results, int fd)
 	samples_add(results, (double)c->count * 1e6 / (now_us() - from));
 }
 
-static void minimal_rate(const struct contestant *c, struct samples *results)
+static void minimal_rate(struct contestant *c, struct samples *results)
 {
 	rate(c, results, minimal_fds[0]);
 }
 
-static void vfork_rate(const struct contestant *c, struct samples *results)
+static void vfork_rate(struct contestant *c, struct samples *results)
 {
 	rate(c, results, minimal_fds[1]);
 }
 
-static void guestd_rate(const struct contestant *c, struct samples *results)
+static void guestd_rate(struct contestant *c, struct samples *results)
 {
 	uint64_t sent = 0, done = 0;
 	double from = now_us();

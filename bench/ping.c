@@ -44,7 +44,7 @@ static void client_once(void)
 		give_up("system.ping: %s", client_why(client));
 }
 
-static void times(const struct contestant *c, struct samples *results, void (*once)(void))
+static void times(struct contestant *c, struct samples *results, void (*once)(void))
 {
 	for (uint64_t i = 0; i < c->count; i++) {
 		double from = now_us();
@@ -54,17 +54,17 @@ static void times(const struct contestant *c, struct samples *results, void (*on
 	}
 }
 
-static void echo_times(const struct contestant *c, struct samples *results)
+static void echo_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, echo_once);
 }
 
-static void raw_times(const struct contestant *c, struct samples *results)
+static void raw_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, raw_once);
 }
 
-static void client_times(const struct contestant *c, struct samples *results)
+static void client_times(struct contestant *c, struct samples *results)
 {
 	times(c, results, client_once);
 }

@@ -108,7 +108,7 @@ static void exec_output(struct follower *f)
 	struct exec *x = exec_of(f);
 	const char *bytes;
 
-	if (f->process->state < PROCESS_RUNNING)
+	if (f->process->state < PROCESS_RUNNING || x->canceled)
 		return; /* "started" goes first */
 	if (follower_peek(f, 0, &bytes) || follower_peek(f, 1, &bytes))
 		chan_ready(x->req);
@@ -194,7 +194,8 @@ static void exec_cancel(void *owner)
 	struct exec *x = owner;
 
 	x->canceled = true;
-	if (x->f.process->state == PROCESS_ENDED)
+	follower_skip(&x->f); /* a client that stalls must not keep it from ending */
+	if (x->f.process->state >= PROCESS_EXITED)
 		exec_ended(&x->f);
 	else
 		process_stop(x->f.process);

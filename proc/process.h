@@ -125,6 +125,9 @@ void process_unfollow(struct follower *f);
 size_t follower_peek(const struct follower *f, unsigned i, const char **bytes);
 void follower_advance(struct follower *f, unsigned i, size_t len);
 
+/* F wants no more output: it holds nothing back from now on. */
+void follower_skip(struct follower *f);
+
 /* F has had all of stream I that there will be, or that the exit record speaks of. */
 bool follower_at_end(const struct follower *f, unsigned i);
 

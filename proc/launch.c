@@ -1,0 +1,246 @@
+/*
+ * proc/launch.c - from a description to a running program
+ *
+ * Users are known, pipes are made, a child is cloned; when its exec is told of, the pipes get
+ * their pumps and the followers hear that it started.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "guestd/config.h"
+#include "guestd/loop.h"
+#include "proc/process_impl.h"
+
+/* How often the user files may change under a spawn before it is given up. */
+#define MAX_ATTEMPTS 5
+
+static const struct process_pipes NO_PIPES = {{-1, -1}, {-1, -1}, {-1, -1}};
+
+static int null_fd = -1; /* what a process without stdin reads */
+
+/* A pipe whose end OURS (0 reads, 1 writes) is non-blocking: the two ends do not share flags. */
+static int make_pipe(int fds[2], int ours)
+{
+	int err;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	if (fcntl(fds[ours], F_SETFL, O_NONBLOCK) == 0)
+		return 0;
+	err = -errno;
+	fd_close(&fds[0]);
+	fd_close(&fds[1]);
+	return err;
+}
+
+void launch_close_pipes(struct process_pipes *t)
+{
+	for (int i = 0; i < 2; i++) {
+		fd_close(&t->in[i]);
+		fd_close(&t->out[i]);
+		fd_close(&t->err[i]);
+	}
+}
+
+static int make_pipes(const struct spec *spec, struct process_pipes *t)
+{
+	int err = 0;
+
+	*t = NO_PIPES;
+	if (spec->want_stdin)
+		err = make_pipe(t->in, 1);
+	if (!err)
+		err = make_pipe(t->out, 0);
+	if (!err && !spec->merge)
+		err = make_pipe(t->err, 0);
+	if (err)
+		launch_close_pipes(t);
+	return err;
+}
+
+void launch_give_up(struct process *p)
+{
+	struct failure f;
+
+	failure_set(&f, ERR_CANCELED, NULL, NULL, "canceled before it started");
+	process_fail(p, &f);
+}
+
+static void spawn_free(struct process *p)
+{
+	free(p->spawn);
+	p->spawn = NULL;
+	arena_free(p->spawn_arena);
+	p->spawn_arena = NULL;
+}
+
+static const char *stage_path(const struct spawn *s)
+{
+	if (s->stage == SPAWN_CHDIR)
+		return s->cwd;
+	return s->stage == SPAWN_EXEC ? s->argv[0] : NULL;
+}
+
+static void spawn_failed(struct process *p, const struct spawn *s)
+{
+	struct failure f;
+	const char *path = stage_path(s);
+
+	failure_set(&f, s->err, spawn_stage_name(s->stage), path, "cannot %s%s%s: %s",
+		s->stage == SPAWN_CHDIR    ? "enter the directory "
+		: s->stage == SPAWN_EXEC   ? "run "
+		: s->stage == SPAWN_RLIMIT ? "set the limits or the priority"
+					   : "become the user",
+		path ? path : "", s->stage == SPAWN_USER ? s->account.name : "", strerror(-s->err));
+	process_fail(p, &f);
+}
+
+static void try_again(struct process *p)
+{
+	struct failure f;
+
+	child_forget(&p->child); /* it is on its way out, and reaped like an orphan */
+	launch_close_pipes(&p->pipes);
+	ev_timer_stop(loop_ev(), &p->timeout);
+	p->state = PROCESS_WAITING;
+	if (p->stopping) {
+		launch_give_up(p);
+	} else if (p->attempts == MAX_ATTEMPTS) {
+		failure_set(&f, ERR_BUSY, "user", NULL,
+			"the files of the users changed again and again");
+		process_fail(p, &f);
+	} else {
+		users_load(&p->users);
+	}
+}
+
+static void on_spawned(struct spawn *s)
+{
+	struct process *p = s->owner;
+
+	if (s->stage == SPAWN_STALE) {
+		spawn_free(p);
+		try_again(p);
+		return;
+	}
+	if (s->err) {
+		p->state = PROCESS_WAITING;
+		spawn_failed(p, s);
+		return;
+	}
+	spawn_free(p);
+	p->state = PROCESS_RUNNING;
+	source_start(&p->out[0].source, take_fd(&p->pipes.out[0]));
+	if (p->spec->merge)
+		p->out[1].source.eof = true;
+	else
+		source_start(&p->out[1].source, take_fd(&p->pipes.err[0]));
+	if (p->spec->want_stdin)
+		sink_start(&p->in, take_fd(&p->pipes.in[1]));
+	EACH_FOLLOWER(p, f, started);
+}
+
+/* 0 or -errno. */
+static int start_child(struct process *p, struct spawn *s)
+{
+	struct process_pipes *t = &p->pipes;
+	pid_t pid;
+	int err = make_pipes(p->spec, t);
+
+	if (err)
+		return err;
+	s->fds[0] = p->spec->want_stdin ? t->in[0] : null_fd;
+	s->fds[1] = t->out[1];
+	s->fds[2] = p->spec->merge ? t->out[1] : t->err[1];
+	s->owner = p;
+	s->done = on_spawned;
+	p->exit.started_us = clock_real_us();
+	p->started_mono_us = clock_mono_us();
+	pid = spawn_start(s);
+	fd_close(&t->in[0]);
+	fd_close(&t->out[1]);
+	fd_close(&t->err[1]);
+	if (pid < 0)
+		return pid;
+	p->pid = pid;
+	child_register(&p->child, pid);
+	stop_arm_timeout(p);
+	return 0;
+}
+
+static void launch(struct process *p)
+{
+	const struct users *users = users_current();
+	struct account account;
+	struct failure f;
+	int err;
+
+	p->attempts++;
+	if (users_resolve(
+		    users, p->spec->user ? p->spec->user : config()->default_user, &account, &f)) {
+		process_fail(p, &f);
+		return;
+	}
+	p->spawn = malloc(sizeof(*p->spawn));
+	p->spawn_arena = arena_new(spec_arena(p->spec));
+	if (!p->spawn || !p->spawn_arena) {
+		failure_set(&f, -ENOMEM, "exec", NULL, "out of memory for the new process");
+		process_fail(p, &f);
+		return;
+	}
+	spec_prepare(p->spec, &account, p->spawn_arena, p->spawn);
+	p->spawn->stamps = *users_stamps(users);
+	p->state = PROCESS_SPAWNING;
+	err = start_child(p, p->spawn);
+	if (err) {
+		p->state = PROCESS_WAITING;
+		failure_set(&f, err, "exec", NULL, "cannot make a process: %s", strerror(-err));
+		process_fail(p, &f);
+	}
+}
+
+static void on_users(struct users_wait *wait)
+{
+	launch(CONTAINER_OF(wait, struct process, users));
+}
+
+void process_start(struct process *p)
+{
+	if (users_current())
+		launch(p);
+	else
+		users_load(&p->users);
+}
+
+/* Nothing, at once. */
+static int open_null(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC), empty[2];
+
+	if (fd >= 0)
+		return fd;
+	/* An image may have no /dev: a pipe that nobody writes to is at its end as well. */
+	if (pipe2(empty, O_CLOEXEC) < 0)
+		return -errno;
+	fd_close(&empty[1]);
+	return empty[0];
+}
+
+void launch_init(struct process *p)
+{
+	p->pipes = NO_PIPES;
+	p->users.ready = on_users;
+	list_init(&p->users.link);
+}
+
+int launch_start(void)
+{
+	spawn_init();
+	null_fd = open_null();
+	return null_fd < 0 ? null_fd : 0;
+}
