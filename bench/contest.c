@@ -11,6 +11,9 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
+/* Nothing below waits with a limit: a contestant that hangs ends the bench. */
+#define RUN_MAX_S 120
+
 double now_us(void)
 {
 	struct timespec ts;
@@ -88,7 +91,9 @@ void contest(struct contestant *cs, size_t n, unsigned rounds)
 			struct samples now = {.n = 0};
 			double cpu = cpu_us(c->daemon), own_cpu = cpu_us(getpid());
 
+			alarm(RUN_MAX_S);
 			c->run(c, &now);
+			alarm(0);
 			cpu = cpu_us(c->daemon) - cpu;
 			own_cpu = cpu_us(getpid()) - own_cpu;
 			/* Round 0 fills caches and is not counted. */

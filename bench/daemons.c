@@ -155,7 +155,7 @@ static pid_t start(const char *name, char *const argv[])
 		char said[2048] = "";
 
 		if (fd_read_file(log, said, sizeof(said)) < 0)
-			strcpy(said, "nothing");
+			snprintf(said, sizeof(said), "nothing");
 		give_up("%s does not answer; it said: %s", argv[0], said);
 	}
 }

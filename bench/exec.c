@@ -9,8 +9,6 @@
 #include "base/fd.h"
 #include "bench/daemons.h"
 
-#define WAIT_MS 20000
-
 static int minimal_fds[2] = {-1, -1}; /* the second waits for each execve */
 static struct client *client;
 
@@ -73,7 +71,7 @@ static void guestd_once(const char *program)
 	uint32_t id = guestd_exec(client, program, NULL);
 	struct client_msg msg;
 
-	if (client_response(client, id, WAIT_MS, &msg) < 0)
+	if (client_response(client, id, -1, &msg) < 0)
 		give_up("proc.exec: %s", client_why(client));
 	guestd_exited(&msg);
 }
@@ -223,7 +221,7 @@ static void guestd_rate(struct contestant *c, struct samples *results)
 		/* Only an empty queue of answers waits, and only waiting writes. */
 		n = client_next(client, 0, &msg);
 		if (n == 0)
-			n = client_next(client, WAIT_MS, &msg);
+			n = client_next(client, -1, &msg);
 		if (n <= 0)
 			give_up("proc.exec: %s", n ? client_why(client) : "no answer");
 		if (msg.type == MSG_RESPONSE) {

@@ -253,7 +253,7 @@ int main(int argc, char **argv)
 		return 2;
 	if (strlen(argv[1]) >= sizeof(addr.sun_path) || poll_fd < 0)
 		return 2;
-	strcpy(addr.sun_path, argv[1]);
+	memcpy(addr.sun_path, argv[1], strlen(argv[1]) + 1);
 	if (bind(listener.fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 		listen(listener.fd, 16) < 0)
 		return 1;

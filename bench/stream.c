@@ -10,7 +10,6 @@
 #include "bench/daemons.h"
 
 #define MIB      (1u << 20)
-#define WAIT_MS  20000
 #define WINDOW   (4 * MIB)
 #define SPLICE   0 /* as a copier's chunk: no buffer at all */
 #define PER_MIBS (1e6 / MIB)
@@ -94,7 +93,7 @@ static void guestd_rate(struct contestant *c, struct samples *results)
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)c->count);
 	id = guestd_exec(client, c->program, number);
 	do {
-		if (client_next(client, WAIT_MS, &msg) <= 0)
+		if (client_next(client, -1, &msg) <= 0)
 			give_up("proc.exec: %s", client_why(client));
 		if (msg.type == MSG_DATA && msg.id == id && msg.channel == 1)
 			have += msg.len;

@@ -21,8 +21,14 @@ void base64_encode(const void *bytes, size_t len, char *out)
 			v |= p[2];
 		out[0] = digits[v >> 18];
 		out[1] = digits[v >> 12 & 63];
-		out[2] = n > 1 ? digits[v >> 6 & 63] : '=';
-		out[3] = n > 2 ? digits[v & 63] : '=';
+		if (n > 1)
+			out[2] = digits[v >> 6 & 63];
+		else
+			out[2] = '=';
+		if (n > 2)
+			out[3] = digits[v & 63];
+		else
+			out[3] = '=';
 		len -= n;
 	}
 }

@@ -151,7 +151,7 @@ void json_write_error(FILE *f, const char *code, const char *message)
 	put_line(f, j);
 }
 
-static bool encode(const json_t *j, struct enc *e);
+static bool encode(json_t *j, struct enc *e);
 
 /* The text of {"base64": "…"}, or NULL where J is another object. */
 static const json_t *base64_text(const json_t *j)
@@ -173,13 +173,11 @@ static bool encode_bytes(const json_t *text, struct enc *e)
 	return n >= 0;
 }
 
-static bool encode_object(const json_t *j, struct enc *e)
+static bool encode_object(json_t *j, struct enc *e)
 {
-	/* The iterator's type is not const, though it changes nothing. */
-	json_t *object = (json_t *)(uintptr_t)j;
 	size_t mark = enc_map_begin(e);
 
-	for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+	for (void *at = json_object_iter(j); at; at = json_object_iter_next(j, at)) {
 		enc_text(e, json_object_iter_key(at), json_object_iter_key_len(at));
 		if (!encode(json_object_iter_value(at), e))
 			return false;
@@ -199,7 +197,7 @@ static bool encode_array(const json_t *j, struct enc *e)
 }
 
 /* False for bytes that are no base64. */
-static bool encode(const json_t *j, struct enc *e)
+static bool encode(json_t *j, struct enc *e)
 {
 	switch (json_typeof(j)) {
 	case JSON_OBJECT:

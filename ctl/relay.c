@@ -136,7 +136,7 @@ static int hear_signal(struct relay *r)
 
 	if (read(signal_pipe[0], &byte, 1) != 1)
 		return 0;
-	r->signal = byte;
+	r->signal = (unsigned char)byte;
 	r->in_fd = -1;
 	return client_cancel(r->client, r->id);
 }

@@ -19,7 +19,7 @@ void text_clean(FILE *f, const char *bytes, size_t len);
 void text_val(FILE *f, const struct val *v);
 
 /* One line for each pair of MAP: its name, and its value in a column of its own. */
-void text_table(FILE *f, const struct val *map);
+void text_table(FILE *f, const struct val *table);
 
 /* Is V the string S? */
 bool text_is(const struct val *v, const char *s);

@@ -329,6 +329,7 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 	return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): why_text is written through `why` */
 int config_read(int argc, char **argv, enum config_action *action, char *why_text, size_t why_len)
 {
 	struct why why = {why_text, why_len};

@@ -23,19 +23,30 @@ struct stat_line {
 
 static bool read_stat(pid_t pid, struct stat_line *out)
 {
+	/* Behind the name: state, ppid, pgrp, session ... the 20th is starttime (proc(5)). */
+	enum { PPID = 1, PGRP = 2, SESSION = 3, STARTED = 19 };
 	char path[32], text[512];
 	const char *p;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (fd_read_file(path, text, sizeof(text)) <= 0)
 		return false;
-	p = strrchr(text, ')'); /* the name before it may hold anything */
 	out->pid = pid;
-	/* state ppid pgrp session, 15 fields, starttime: proc(5) */
-	return p && sscanf(p + 1,
-			    " %*c %d %d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-			    "%*s %*s %*s %llu",
-			    &out->ppid, &out->pgrp, &out->session, &out->started) == 4;
+	p = strrchr(text, ')'); /* the name before it may hold anything */
+	for (int field = 0; p && (p = strchr(p, ' ')); field++) {
+		p++;
+		if (field == PPID)
+			out->ppid = (pid_t)strtol(p, NULL, 10);
+		else if (field == PGRP)
+			out->pgrp = (pid_t)strtol(p, NULL, 10);
+		else if (field == SESSION)
+			out->session = (pid_t)strtol(p, NULL, 10);
+		else if (field == STARTED) {
+			out->started = strtoull(p, NULL, 10);
+			return true;
+		}
+	}
+	return false;
 }
 
 static const struct tree_member *find(const struct tree *t, pid_t pid)

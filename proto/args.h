@@ -120,7 +120,7 @@ size_t args_size(const struct span *params);
 
 /*
  * Decodes PARAMS (a map, nil, or an array of exactly one map) into ARGS, whose strings are
- * allocated from ARENA.  0, ERR_BAD_PARAMS or ERR_LIMIT; then WHY (of WHY_LEN bytes) holds a
+ * allocated from ARENA.  0, ERR_BAD_PARAMS, ERR_LIMIT or -ENOMEM; then WHY (of WHY_LEN bytes) holds a
  * sentence naming the parameter.
  */
 int args_decode(const struct arg *table, const struct span *params, void *args, struct arena *arena,

@@ -19,14 +19,27 @@ static int fail(int err, char *why, size_t why_len, const char *what, const char
 	return err;
 }
 
-static int dial_unix(const struct endpoint *ep, char *why, size_t why_len)
+/* connect(2) waits for a full backlog as long as a send would: unix(7), socket(7). */
+static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, int timeout_ms)
+{
+	struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000L}, none = {0};
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+		connect(fd, addr, len) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) < 0 ? -errno : 0;
+}
+
+static int dial_unix(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int err;
 
 	memcpy(addr.sun_path, ep->path, sizeof(ep->path));
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return fail(-errno, why, why_len, "cannot connect to", ep->path);
+	err = connect_within(fd, (struct sockaddr *)&addr, sizeof(addr), timeout_ms);
+	if (err)
+		return fail(err, why, why_len, "cannot connect to", ep->path);
 	return take_fd(&fd);
 }
 
@@ -107,9 +120,9 @@ int dial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 	case ENDPOINT_VSOCK:
 		return dial_vsock(ep, why, why_len);
 	case ENDPOINT_UNIX:
-		return dial_unix(ep, why, why_len);
+		return dial_unix(ep, timeout_ms, why, why_len);
 	case ENDPOINT_UDS:
-		fd = dial_unix(ep, why, why_len);
+		fd = dial_unix(ep, timeout_ms, why, why_len);
 		err = fd < 0 ? fd : hybrid_handshake(fd, ep, timeout_ms, why, why_len);
 		return err ? err : take_fd(&fd);
 	case ENDPOINT_FD:
