@@ -48,9 +48,12 @@ $B/o/%.o: %.c Makefile
 	@echo "  CC    $@"
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
-$B/unit/%: $B/o/tests/unit/%.o $(COMMON:%.c=$B/o/%.o)
+# What of the core stands without connections and methods.
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c
+
+$B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)
-	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka -lmsgpackc -lm -pthread
+	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka -lev -lmsgpackc -lm -pthread
 
 $B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(COMMON:%.c=$B/o/%.o)
 	@mkdir -p $(@D)

@@ -52,14 +52,29 @@ def assert_works(client):
 
 # -- transport mode ------------------------------------------------------------------------------
 
-def test_who_does_not_read_stalls_alone(agent, client, bounded, alive):
+def test_who_does_not_read_stalls_alone(agent, client, bounded, alive, kill):
     with agent.connect() as c:
         call = c.open("proc.exec", {"argv": ["yes"], "on_disconnect": "kill"})
         pid = call.event("started")["pid"]
         assert_held_back(client, pid)       # c reads nothing meanwhile
         assert_works(client)
         assert_held_back(client, pid)
+    if agent.pid is None:       # a device between us may not pass the end on while it holds data
+        kill(pid)
     eventually(lambda: not alive(pid), "its end is noticed too")
+
+
+def test_keepalive_ends_who_never_reads(agent, client, bounded, alive):
+    """Where the transport does not tell that a peer is gone, its silence does."""
+    with agent.connect() as c:
+        c.hello(keepalive_ms=700)
+        call = c.open("proc.exec", {"argv": ["yes"], "on_disconnect": "kill"})
+        pid = call.event("started")["pid"]
+        eventually(lambda: not alive(pid), "dropped for its silence")
+        with pytest.raises(Disconnected):
+            while True:
+                c.recv()
+    assert_works(client)
 
 
 def test_nothing_is_lost_by_a_pause(agent, client, bounded):
