@@ -15,7 +15,7 @@
 #include "proto/limits.h"
 
 /* What the result holds besides the two captures. */
-#define RESULT_OVERHEAD 2048u
+#define RESULT_OVERHEAD 800u
 
 struct run_args {
 	struct spec spec;

@@ -10,7 +10,7 @@
 #define MAX_FRAME ((1u << 20) + 64)
 
 /* What hello may lower max_frame to: an error message must still fit. */
-#define MIN_FRAME 4096u
+#define MIN_FRAME 1024u
 
 /* One data message: large enough to copy fast, small enough that a ping never waits long. */
 #define MAX_DATA 65536u

@@ -135,6 +135,17 @@ def test_a_result_that_cannot_be_cut_is_limited(client):
     client.call("system.ping")
 
 
+def test_the_smallest_max_frame_holds_errors_exits_and_truncated_results(client):
+    assert client.hello(max_frame=1024)["max_frame"] == 1024
+    e = error_of(client.call, "proc.run", {"argv": ["/" + "x" * 700], "id": "i" * 128})
+    assert e.code == "ENAMETOOLONG" or e.code == "ENOENT"
+    result = client.call("proc.run", {"cmd": "yes | head -c 5000; yes n | head -c 5000 >&2", "id": "i" * 128})
+    assert result["stdout_truncated"] and result["stderr_truncated"]
+    assert len(result["stdout"]) > 50 and len(result["stderr"]) > 50
+    call = client.open("proc.exec", {"cmd": "head -c 100000 /dev/zero"})
+    assert call.wait()["code"] == 0 and call.stdout == bytes(100000)
+
+
 def test_max_frame_never_grows_beyond_what_was_asked(client):
     assert client.hello(max_frame=2000000)["max_frame"] <= 2000000
 
