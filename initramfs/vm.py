@@ -13,9 +13,11 @@ CONNECT for a port without a listener can wedge the device for good.
 import argparse
 import atexit
 import ctypes
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,13 +64,16 @@ def first_existing(*paths):
 class VM:
     """One guest.  start() from a thread that lives as long as the guest: it is killed with it."""
 
-    def __init__(self, image=None, kernel=None, memory=256, cpus=1, append="", accel=None, qemu_args=()):
+    def __init__(
+        self, image=None, kernel=None, memory=256, cpus=1, append="", accel=None, qemu_args=(), vsock=True
+    ):
         self.image = image or os.path.join(BUILD, "initramfs.cpio.gz")
         self.kernel = kernel or first_existing(os.path.join(BUILD, "vmlinux"), os.path.join(BUILD, "vmlinuz"))
         self.memory = memory
         self.cpus = cpus
         self.append = append
         self.qemu_args = list(qemu_args)
+        self.vsock = vsock  # False: boots without the device; plug_vsock() brings it
         self.accel = accel or os.environ.get("GUESTD_VM_ACCEL")
         self.dir = None
         self.boot_seconds = None
@@ -183,8 +188,9 @@ class VM:
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-serial", f"file:{self.console_log}"),
             *("-qmp", f"unix:{self.qmp},server=on,wait=off"),
-            *("-chardev", f"socket,id=vsock,path={self.path('vh.sock')}"),
-            *("-device", "vhost-user-vsock-pci,chardev=vsock"),
+            # Behind a port of its own, so that it can be pulled out and put back.
+            *("-device", "pcie-root-port,id=rp0"),
+            *(self.vsock_device() if self.vsock else ()),
             *("-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=port,server=on,wait=off,path={self.serial}"),
             *("-device", "virtserialport,chardev=port,name=guestd.0"),
@@ -192,6 +198,28 @@ class VM:
             *("-append", f"{CMDLINE} {self.append}".strip()),
             *self.qemu_args,
         ]
+
+    def vsock_device(self):
+        return [
+            *("-chardev", f"socket,id=vsock,path={self.path('vh.sock')}"),
+            *("-device", "vhost-user-vsock-pci,id=vsock0,chardev=vsock,bus=rp0"),
+        ]
+
+    def plug_vsock(self):
+        """Puts the vsock device into the running guest."""
+        with Monitor(self.qmp) as monitor:
+            remote = {"type": "unix", "data": {"path": self.path("vh.sock")}}
+            backend = {"type": "socket", "data": {"addr": remote, "server": False}}
+            monitor.call("chardev-add", id="vsock", backend=backend)
+            monitor.call("device_add", driver="vhost-user-vsock-pci", id="vsock0", chardev="vsock", bus="rp0")
+
+    def unplug_vsock(self, timeout=20):
+        """Pulls the vsock device out: to the guest a reset of the transport, as a restored snapshot is.
+        Who is connected on the host's side is not told (vhost-device-vsock)."""
+        with Monitor(self.qmp, timeout) as monitor:
+            monitor.call("device_del", id="vsock0")
+            monitor.event("DEVICE_DELETED", device="vsock0")
+            monitor.call("chardev-remove", id="vsock")
 
     def spawn(self, name, command):
         with open(self.path(f"{name}.log"), "wb") as log:
@@ -266,6 +294,50 @@ class VM:
         self.processes = []
         self.dir = None
         atexit.unregister(self.stop)
+
+
+class Monitor:
+    """QEMU's monitor, as far as it is needed here (QMP: a line of JSON each way)."""
+
+    def __init__(self, path, timeout=20):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(timeout)
+        self.sock.connect(path)
+        self.lines = self.sock.makefile("rb")
+        self.events = []
+        self.receive()
+        self.call("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.sock.close()
+
+    def receive(self):
+        line = self.lines.readline()
+        if not line:
+            raise VMError("QEMU has ended")
+        return json.loads(line)
+
+    def call(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            answer = self.receive()
+            if "error" in answer:
+                raise VMError(f"QEMU: {command}: {answer['error']['desc']}")
+            if "return" in answer:
+                return answer["return"]
+            self.events.append(answer)
+
+    def event(self, name, **data):
+        """Waits for an event that carries at least DATA."""
+        while True:
+            for event in self.events:
+                if event["event"] == name and data.items() <= event["data"].items():
+                    return event
+            self.events.append(self.receive())
 
 
 def accel_key():

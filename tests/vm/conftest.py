@@ -2,8 +2,13 @@
 
 Nothing is skipped: a machine without QEMU, kernel or image fails these tests, and the message says
 which command brings what is missing. GUESTD_VM_ACCEL=tcg|kvm overrides how the guest runs.
+
+rpc/ is the black-box suite of the daemon, which talks to the guest here: over virtio-vsock, with the
+programs of busybox, and without the tests marked `local`.
 """
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +18,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "initramfs"), str(ROOT / "tests" / "rpc")]
 
-from client import connect  # noqa: E402 (found in the directories added above)
+# Read by the modules below and by rpc/. The guest is emulated as a rule; where its agent can be
+# reached is known when it is up.
+os.environ.setdefault("GUESTD_TEST_SCALE", "0.2")
+os.environ.setdefault("GUESTD_TEST_TIMEOUT", "60")
+os.environ["GUESTD_ENDPOINT"] = ""
+
+from client import TIMEOUT, connect  # noqa: E402 (found in the directories added above)
 from vm import VM  # noqa: E402
 
 
@@ -23,8 +34,8 @@ class Guest:
     def __init__(self, vm):
         self.vm = vm
 
-    def connect(self):
-        return connect(self.vm.endpoint)
+    def connect(self, timeout=TIMEOUT):
+        return connect(self.vm.endpoint, timeout)
 
     def call(self, method, params=None):
         """The result of one call on a connection of its own."""
@@ -40,11 +51,20 @@ class Guest:
     def read(self, path):
         return self.sh(f"cat {path}").strip()
 
+    def descriptors(self):
+        """How many PID 1 has open, those for the question among them."""
+        return int(self.sh("ls /proc/1/fd | wc -l"))
 
-@pytest.fixture(scope="session")
+    def memory(self):
+        """Resident memory of PID 1 in bytes."""
+        return int(re.search(r"VmRSS:\s+(\d+) kB", self.read("/proc/1/status")).group(1)) * 1024
+
+
+@pytest.fixture(scope="session", autouse=True)
 def guest():
-    """The guest that all tests share which do not harm it."""
+    """The guest that all tests share which do not harm it, those below rpc/ among them."""
     with VM() as vm:
+        os.environ["GUESTD_ENDPOINT"] = vm.endpoint
         yield Guest(vm)
 
 
@@ -63,12 +83,18 @@ def boot():
         vm.stop()
 
 
+def run_pack(image, options):
+    subprocess.run([str(ROOT / "initramfs" / "pack"), "-o", str(image), *options], check=True)
+    return str(image)
+
+
 @pytest.fixture
 def pack(tmp_path):
     """pack(*options): the path of an image made by initramfs/pack."""
-    def make(*options):
-        image = tmp_path / "image.cpio.gz"
-        subprocess.run([str(ROOT / "initramfs" / "pack"), "-o", str(image), *options], check=True)
-        return str(image)
+    return lambda *options: run_pack(tmp_path / "image.cpio.gz", options)
 
-    return make
+
+@pytest.fixture(scope="module")
+def pack_once(tmp_path_factory):
+    """The same for several tests of a module."""
+    return lambda *options: run_pack(tmp_path_factory.mktemp("image") / "image.cpio.gz", options)
