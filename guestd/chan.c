@@ -59,6 +59,13 @@ void chan_taken(struct req *req, const struct chunk *chunk)
 	ch->ops->taken(ch->owner, chunk);
 }
 
+void chan_uncount(struct req *req)
+{
+	req->chan.credit = CREDIT_MAX;
+	if (req->chan.ops)
+		schedule(req);
+}
+
 void chan_add_credit(struct req *req, uint64_t n)
 {
 	struct chan *ch = &req->chan;
@@ -93,11 +100,11 @@ void chan_input_end(struct req *req, unsigned channel)
 {
 	struct chan *ch = &req->chan;
 
-	if (ch->input_ended)
+	if (ch->input_ended || channel != CHANNEL_IN)
 		return;
 	ch->input_ended = true;
 	if (ch->ops->eof)
-		ch->ops->eof(ch->owner, channel);
+		ch->ops->eof(ch->owner);
 }
 
 void chan_consumed(struct req *req, size_t len)

@@ -41,8 +41,8 @@ struct chan_ops {
 	void (*taken)(void *owner, const struct chunk *chunk);
 	/* LEN bytes for CHANNEL, borrowed during the call.  NULL: input is dropped. */
 	void (*data)(void *owner, unsigned channel, const char *bytes, size_t len);
-	/* The client sends no more on CHANNEL.  Once. */
-	void (*eof)(void *owner, unsigned channel);
+	/* The client sends no more on CHANNEL_IN.  Once. */
+	void (*eof)(void *owner);
 	/* The client wants the call to stop: end the request soon, with ERR_CANCELED. */
 	void (*cancel)(void *owner);
 	/* The connection is gone. */
@@ -85,6 +85,7 @@ void chan_taken(struct req *req, const struct chunk *chunk);
 void chan_input(struct req *req, unsigned channel, const char *bytes, size_t len);
 void chan_input_end(struct req *req, unsigned channel);
 void chan_add_credit(struct req *req, uint64_t n);
+void chan_uncount(struct req *req); /* the connection goes (back) to transport mode */
 void chan_cancel(struct req *req);
 void chan_fini(struct req *req);
 

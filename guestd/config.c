@@ -78,6 +78,11 @@ static int set_token_file(const char *value, struct why *why)
 		bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
 		return (int)n;
 	}
+	if (n == TOKEN_MAX - 1) {
+		free(token);
+		bad(why, "token file %s is longer than %u bytes", value, TOKEN_MAX - 2);
+		return -EFBIG;
+	}
 	if (n > 0 && token[n - 1] == '\n')
 		token[--n] = '\0';
 	if (n == 0) {

@@ -27,6 +27,9 @@
 /* A peer that must show a token has this long, so that it cannot hold a place for ever. */
 #define TOKEN_DEADLINE 30.0
 
+/* Beyond max_connections, this many hear why. */
+#define MAX_REFUSED 64
+
 /* How long the last message is waited for, and how often we look. */
 #define LINGER_MAX   5.0
 #define LINGER_CHECK 0.02
@@ -128,6 +131,10 @@ void conn_goodbye(struct conn *conn, int err, const char *why)
 
 	if (conn->state != CONN_OPEN)
 		return;
+	if (!conn->heard) {
+		conn_kill(conn, why);
+		return;
+	}
 	log_limited(LOG_INFO, "conn", "goodbye conn=%u code=%s why=\"%s\"", conn->number,
 		err_name(err), why);
 	drop_reqs(conn);
@@ -211,6 +218,11 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 		conn_kill(conn, err_name(-errno));
 	} else if (n > 0 && conn->state == CONN_OPEN) {
 		conn->last_in = loop_now();
+		conn->heard = true;
+		if (conn->refused) {
+			conn_goodbye(conn, ERR_LIMIT, "max_connections is reached");
+			return;
+		}
 		frame_push(&conn->in, read_chunk, (size_t)n);
 		parse(conn);
 	}
@@ -423,7 +435,7 @@ static void on_alive(struct ev_loop *ev, struct ev_timer *w, int revents)
 	ev_tstamp heard = conn->paused ? MAX(conn->last_in, conn->last_out) : conn->last_in;
 
 	(void)revents;
-	if (!conn->authorized) {
+	if (!conn->authorized || conn->refused) {
 		conn_goodbye(conn, ERR_UNAUTHORIZED, "no hello with the right token in time");
 		return;
 	}
@@ -446,6 +458,16 @@ void conn_set_keepalive(struct conn *conn, ev_tstamp interval)
 	conn->keepalive = interval;
 	conn->alive.repeat = interval;
 	ev_timer_again(loop_ev(), &conn->alive); /* a repeat of 0 stops it */
+}
+
+void conn_set_window(struct conn *conn, uint64_t window)
+{
+	conn->credit_mode = window > 0;
+	conn->window = window;
+	if (window)
+		return;
+	list_each(link, &conn->reqs)
+		chan_uncount(CONTAINER_OF(link, struct req, link));
 }
 
 void conn_set_authorized(struct conn *conn)
@@ -481,9 +503,10 @@ void conn_new(int fd, bool need_token)
 	ev_init(&conn->watch, on_watch);
 	ev_io_start(loop_ev(), &conn->readable);
 	log_debug("conn", "opened conn=%u", conn->number);
-	if (conns.n > MAX_CONNECTIONS) {
-		conn_goodbye(conn, ERR_LIMIT, "max_connections is reached");
-	} else if (need_token) {
+	conn->refused = conns.n > MAX_CONNECTIONS;
+	if (conns.n > MAX_CONNECTIONS + MAX_REFUSED) {
+		conn_kill(conn, "max_connections is reached");
+	} else if (need_token || conn->refused) {
 		conn->alive.repeat = TOKEN_DEADLINE;
 		ev_timer_again(loop_ev(), &conn->alive);
 	}

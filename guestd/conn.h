@@ -60,6 +60,8 @@ struct conn {
 	struct ev_timer watch; /* while reading is paused or lingering: is the peer still there? */
 	struct frame_reader in;
 	bool paused, blocked;
+	bool refused;        /* one too many: told so when it speaks */
+	bool heard;          /* it has said something */
 	bool overflowed;     /* a message did not fit into the queue: to be killed */
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;
@@ -76,7 +78,10 @@ void conn_flush_later(struct conn *conn);
 /* The same for a message that may wait a millisecond for company: one write for both. */
 void conn_flush_soon(struct conn *conn);
 
-/* Tells the peer why, in a last message, and closes when it took that. */
+/*
+ * Tells the peer why, in a last message, and closes when it took that.  One that never said
+ * anything is just closed: a proxy may swallow what comes before the client spoke.
+ */
 void conn_goodbye(struct conn *conn, int err, const char *why);
 
 /* For all of them: the agent is ending. */
@@ -88,6 +93,7 @@ void conn_kill(struct conn *conn, const char *why);
 /* hello: in seconds, 0 = none. */
 void conn_set_keepalive(struct conn *conn, ev_tstamp interval);
 void conn_set_authorized(struct conn *conn);
+void conn_set_window(struct conn *conn, uint64_t window); /* 0 = transport mode */
 
 /* Begins a message in the control queue, and ends it; one that does not fit costs the connection. */
 void conn_message_begin(struct conn *conn, struct enc *e);

@@ -25,15 +25,15 @@ static void start_call(
 	struct conn *conn, uint32_t id, const struct method *m, const struct span *params)
 {
 	static const struct arg no_args[] = {ARG_END};
+	const char *limit;
 	char why[200];
 	struct req *req;
 	void *args;
 	int err;
 
-	req = req_new(conn, id, m, m->args_size + 16 + args_size(params));
+	req = req_new(conn, id, m, m->args_size + 16 + args_size(params), &limit);
 	if (!req) {
-		refuse(conn, id, ERR_LIMIT,
-			"the parameters of all open calls take too much memory");
+		refuse(conn, id, ERR_LIMIT, limit);
 		return;
 	}
 	args = arena_alloc(req->params, m->args_size);

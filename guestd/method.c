@@ -61,6 +61,10 @@ static int mark(
 			snprintf(why, why_len, "%s names no method: %s", option, *names);
 			return -EINVAL;
 		}
+		if (disabled && set.sorted[i]->before_auth) {
+			snprintf(why, why_len, "%s would lock everybody out: %s", option, *names);
+			return -EINVAL;
+		}
 		set.disabled[i] = disabled;
 	}
 	return 0;

@@ -27,12 +27,17 @@ struct req *req_find(struct conn *conn, uint32_t id)
 	return NULL;
 }
 
-struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size_t params_len)
+struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size_t params_len,
+	const char **limit)
 {
 	struct req *req;
 
-	if (params_len > ARENA_CONN_MAX - MIN(conn->arena_bytes, ARENA_CONN_MAX) ||
-		params_len > ARENA_TOTAL_MAX - MIN(arena_total, ARENA_TOTAL_MAX))
+	if (params_len > ARENA_CONN_MAX - MIN(conn->arena_bytes, ARENA_CONN_MAX)) {
+		*limit = "max_params is reached by the open calls of this connection";
+		return NULL;
+	}
+	*limit = "max_params_total is reached by all open calls and processes";
+	if (params_len > ARENA_TOTAL_MAX - MIN(arena_total, ARENA_TOTAL_MAX))
 		return NULL;
 	req = xcalloc(1, sizeof(*req));
 	req->params = arena_new(params_len);

@@ -62,7 +62,9 @@ struct arena *req_take_params(struct req *req);
 void params_free(struct arena *params);
 
 /* For conn.c and dispatch.c. */
-struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size_t params_len);
+/* NULL when LIMIT, then named, is reached. */
+struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size_t params_len,
+	const char **limit);
 void req_drop(struct req *req); /* the connection is gone: no response */
 void respond_error(struct conn *conn, uint32_t id, const struct failure *f);
 

@@ -210,7 +210,16 @@ class VM:
         with Monitor(self.qmp) as monitor:
             remote = {"type": "unix", "data": {"path": self.path("vh.sock")}}
             backend = {"type": "socket", "data": {"addr": remote, "server": False}}
-            monitor.call("chardev-add", id="vsock", backend=backend)
+            # The back end makes its socket anew for each connection, in its own time.
+            deadline = time.monotonic() + 10
+            while True:
+                try:
+                    monitor.call("chardev-add", id="vsock", backend=backend)
+                    break
+                except VMError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
             monitor.call("device_add", driver="vhost-user-vsock-pci", id="vsock0", chardev="vsock", bus="rp0")
 
     def unplug_vsock(self, timeout=20):

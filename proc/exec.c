@@ -115,17 +115,26 @@ static void exec_output(struct follower *f)
 	check_ends(x);
 }
 
-static void exec_ended(struct follower *f)
+static void answer_cancel(struct exec *x)
 {
-	struct exec *x = exec_of(f);
 	struct req *req = x->req;
 
-	if (!x->canceled) {
-		exec_output(f);
-		return;
-	}
 	exec_free(x);
-	req_fail(req, ERR_CANCELED, "canceled: the process was stopped");
+	req_fail(req, ERR_CANCELED, "canceled: nothing of the process is alive");
+}
+
+static void exec_ended(struct follower *f)
+{
+	if (exec_of(f)->canceled)
+		answer_cancel(exec_of(f));
+	else
+		exec_output(f);
+}
+
+static void exec_stopped(struct follower *f)
+{
+	if (exec_of(f)->canceled)
+		answer_cancel(exec_of(f));
 }
 
 static void exec_consumed(struct follower *f, size_t len)
@@ -138,6 +147,7 @@ static const struct follower_ops follower_ops = {
 	.failed = exec_failed,
 	.output = exec_output,
 	.ended = exec_ended,
+	.stopped = exec_stopped,
 	.consumed = exec_consumed,
 };
 
@@ -178,15 +188,15 @@ static void exec_data(void *owner, unsigned channel, const char *bytes, size_t l
 	}
 	/* A process that does not read is no error of the call: its exit tells the rest. */
 	if (follower_input(&x->f, bytes, len) == -ENOBUFS)
-		conn_goodbye(x->req->conn, ERR_LIMIT, "more input than a process can leave unread");
+		conn_goodbye(x->req->conn, ERR_LIMIT,
+			"max_unread_input: the process reads nothing of it");
 }
 
-static void exec_eof(void *owner, unsigned channel)
+static void exec_eof(void *owner)
 {
 	struct exec *x = owner;
 
-	if (channel == CHANNEL_IN)
-		process_input_end(x->f.process);
+	process_input_end(x->f.process);
 }
 
 static void exec_cancel(void *owner)
@@ -195,8 +205,8 @@ static void exec_cancel(void *owner)
 
 	x->canceled = true;
 	follower_skip(&x->f); /* a client that stalls must not keep it from ending */
-	if (x->f.process->state >= PROCESS_EXITED)
-		exec_ended(&x->f);
+	if (x->f.process->state == PROCESS_ENDED || x->f.process->stopped)
+		answer_cancel(x);
 	else
 		process_stop(x->f.process);
 }
@@ -207,7 +217,7 @@ static void exec_gone(void *owner)
 	struct process *p = x->f.process;
 
 	exec_free(x); /* first: stopping a process that did not start tells its followers */
-	if (p->spec->on_disconnect == DISCONNECT_KILL)
+	if (p->spec->on_disconnect == DISCONNECT_KILL && list_empty(&p->followers))
 		process_stop(p);
 }
 

@@ -95,7 +95,7 @@ static void spawn_failed(struct process *p, const struct spawn *s)
 		s->stage == SPAWN_CHDIR    ? "enter the directory "
 		: s->stage == SPAWN_EXEC   ? "run "
 		: s->stage == SPAWN_RLIMIT ? "set the limits or the priority"
-					   : "become the user",
+					   : "become the user ",
 		path ? path : "", s->stage == SPAWN_USER ? s->account.name : "", strerror(-s->err));
 	process_fail(p, &f);
 }

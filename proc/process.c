@@ -179,6 +179,7 @@ static void process_ended(struct process *p)
 {
 	p->state = PROCESS_ENDED;
 	ev_timer_stop(loop_ev(), &p->drain);
+	stop_fini(p);
 	p->exit.eof = p->out[0].source.eof && p->out[1].source.eof;
 	for (int i = 0; i < 2; i++) {
 		p->out[i].end = p->out[i].source.ring.head;
@@ -187,6 +188,7 @@ static void process_ended(struct process *p)
 	}
 	on_consumed(&p->in, buf_len(&p->in.queue)); /* nobody will read the rest */
 	sink_fini(&p->in);
+	tree_fini(&p->tree);
 	log_debug("process", "ended id=%s pid=%d eof=%d", p->id, (int)p->pid, p->exit.eof);
 	EACH_FOLLOWER(p, f, ended);
 	process_settle(p);
@@ -195,7 +197,7 @@ static void process_ended(struct process *p)
 void process_check_ended(struct process *p)
 {
 	if (p->state == PROCESS_EXITED && p->out[0].source.eof && p->out[1].source.eof &&
-		p->tree.n == 0)
+		p->stopped == p->stopping)
 		process_ended(p);
 	else
 		process_settle(p);
@@ -218,7 +220,7 @@ static void on_drain(struct ev_loop *ev, struct ev_timer *w, int revents)
 			return;
 		}
 	}
-	if (p->tree.n)
+	if (p->stopped != p->stopping)
 		ev_timer_again(ev, w);
 	else
 		process_ended(p);
@@ -238,7 +240,6 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	p->exit.exited_us = clock_real_us();
 	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
 	ev_timer_stop(loop_ev(), &p->timeout);
-	tree_prune(&p->tree);
 	/* Most pipes are at their end by now: no need to wait for the loop to say so. */
 	for (int i = 0; i < 2; i++)
 		source_poll(&p->out[i].source);
@@ -253,6 +254,13 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	}
 	p->drain.repeat = DRAIN_S;
 	ev_timer_again(loop_ev(), &p->drain);
+	if (!p->stopping && !(p->out[0].source.eof && p->out[1].source.eof))
+		/*
+		 * Somebody else holds its output: whom a cancel would have to find.  The session
+		 * that the leader made keeps its number taken as long as they are in it.
+		 */
+		tree_update(&p->tree, p->pid);
+	stop_check(p);
 	process_check_ended(p);
 }
 

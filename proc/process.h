@@ -50,6 +50,8 @@ struct follower_ops {
 	void (*output)(struct follower *f);
 	/* process->exit is final.  F may detach itself. */
 	void (*ended)(struct follower *f);
+	/* process_stop is done: nothing of it is alive.  F may detach itself. */
+	void (*stopped)(struct follower *f);
 	/* LEN bytes of its input are gone.  NULL: it sends none. */
 	void (*consumed)(struct follower *f, size_t len);
 };
@@ -99,8 +101,8 @@ struct process {
 	struct sink in;
 	uint64_t started_mono_us;
 	struct ev_timer timeout, grace, drain, check;
-	bool stopping, killing;
-	struct tree tree; /* who else has to go, while stopping */
+	bool stopping, killing, stopped;
+	struct tree tree; /* who else has to go: while stopping, or left behind by the leader */
 	struct grave grave;
 	bool buried;
 };
@@ -136,8 +138,8 @@ int follower_input(struct follower *f, const char *bytes, size_t len);
 void process_input_end(struct process *p);
 
 /*
- * TERM to it and all that came of it, KILL to what is left after the grace of its spec; it has
- * not ended before all of them are dead.  Idempotent.
+ * TERM to it and all that came of it, KILL to what is left after the grace of its spec; then
+ * followers hear stopped().  Not of one that has ENDED.  Idempotent.
  */
 void process_stop(struct process *p);
 

@@ -37,5 +37,6 @@ void launch_give_up(struct process *p); /* stopped before there was a child */
 void stop_init(struct process *p);
 void stop_fini(struct process *p);
 void stop_arm_timeout(struct process *p);
+void stop_check(struct process *p); /* is it stopped, now that something about it changed? */
 
 #endif

@@ -147,7 +147,13 @@ static void run_ended(struct follower *f)
 		return;
 	}
 	run_free(r);
-	req_fail(req, ERR_CANCELED, "canceled: the process was stopped");
+	req_fail(req, ERR_CANCELED, "canceled: nothing of the process is alive");
+}
+
+static void run_stopped(struct follower *f)
+{
+	if (run_of(f)->canceled)
+		run_ended(f);
 }
 
 static const struct follower_ops follower_ops = {
@@ -155,6 +161,7 @@ static const struct follower_ops follower_ops = {
 	.failed = run_failed,
 	.output = run_output,
 	.ended = run_ended,
+	.stopped = run_stopped,
 };
 
 static void run_cancel(void *owner)
@@ -164,7 +171,11 @@ static void run_cancel(void *owner)
 	if (r->f.process->state == PROCESS_ENDED)
 		return; /* the result is on its way */
 	r->canceled = true;
-	process_stop(r->f.process);
+	follower_skip(&r->f);
+	if (r->f.process->stopped)
+		run_ended(&r->f);
+	else
+		process_stop(r->f.process);
 }
 
 static void run_gone(void *owner)
@@ -173,7 +184,7 @@ static void run_gone(void *owner)
 	struct process *p = r->f.process;
 
 	run_free(r); /* first: stopping a process that did not start tells its followers */
-	if (p->spec->on_disconnect == DISCONNECT_KILL)
+	if (p->spec->on_disconnect == DISCONNECT_KILL && list_empty(&p->followers))
 		process_stop(p);
 }
 

@@ -13,6 +13,9 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
+/* Seconds between two attempts to lower the peak. */
+#define PEAK_INTERVAL 1.0
+
 #define OOM_FILE "/proc/self/oom_score_adj"
 
 /* Learned once: what a child must undo. */
@@ -149,7 +152,7 @@ SYS_CHILD static void child_main(void *arg)
 	child_limits(s);
 	child_identity(s);
 	err = CALL(SYS_chdir, s->cwd, 0, 0, 0);
-	if (err && s->cwd_optional)
+	if ((err == -ENOENT || err == -ENOTDIR) && s->cwd_optional)
 		err = CALL(SYS_chdir, "/", 0, 0, 0);
 	if (err)
 		child_fail(s, SPAWN_CHDIR, err);
@@ -188,12 +191,31 @@ void spawn_init(void)
 		fd_read_file(OOM_FILE, text, sizeof(text)) > 0 && strtol(text, NULL, 10) != 0;
 }
 
+/*
+ * A child starts with the peak of the memory that it shared with us (exec_mmap in fs/exec.c),
+ * and its max_rss is never below that.  So we lower ours to what we use now: clear_refs in
+ * proc(5).
+ */
+static void lower_peak(void)
+{
+	static ev_tstamp last;
+	cleanup_fd int fd = -1;
+
+	if (loop_now() - last < PEAK_INTERVAL)
+		return;
+	last = loop_now();
+	fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "5", 1) != 1)
+		fd_close(&fd); /* an older kernel: the figure stays higher */
+}
+
 pid_t spawn_start(struct spawn *s)
 {
 	uint64_t flags = 0;
 	int status[2];
 	pid_t pid;
 
+	lower_peak();
 	if (pipe2(status, O_CLOEXEC) < 0)
 		return -errno;
 	s->err = 0;

@@ -32,21 +32,30 @@ static void on_exiting(struct child *child)
 	tree_update(&p->tree, child->pid);
 }
 
+/* All of it is dead: those who wait for that hear it, whatever output others have yet to take. */
+void stop_check(struct process *p)
+{
+	if (!p->stopping || p->stopped || p->state < PROCESS_EXITED || tree_prune(&p->tree))
+		return;
+	p->stopped = true;
+	ev_timer_stop(loop_ev(), &p->check);
+	ev_timer_stop(loop_ev(), &p->grace);
+	EACH_FOLLOWER(p, f, stopped);
+	process_check_ended(p);
+}
+
 /* While it is stopping: who is left? */
 static void on_check(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct process *p = CONTAINER_OF(w, struct process, check);
 
-	(void)revents;
+	(void)ev, (void)revents;
 	if (p->killing) {
 		tree_update(&p->tree, p->child.pid);
 		tree_signal(&p->tree, SIGKILL, true);
 	}
-	if (tree_prune(&p->tree) == 0 && p->state >= PROCESS_EXITED) {
-		ev_timer_stop(ev, w);
-		ev_timer_stop(ev, &p->grace);
-		process_check_ended(p);
-	}
+	tree_prune(&p->tree);
+	stop_check(p);
 }
 
 static void on_grace(struct ev_loop *ev, struct ev_timer *w, int revents)
@@ -61,23 +70,25 @@ static void on_grace(struct ev_loop *ev, struct ev_timer *w, int revents)
 
 void process_stop(struct process *p)
 {
-	if (p->stopping || p->state >= PROCESS_EXITED)
+	if (p->stopping || p->state == PROCESS_ENDED)
 		return;
 	p->stopping = true;
 	if (p->state == PROCESS_WAITING) {
 		launch_give_up(p);
 		return;
 	}
-	child_watch_exit(&p->child, on_exiting);
+	if (p->child.pid)
+		child_watch_exit(&p->child, on_exiting);
 	tree_update(&p->tree, p->child.pid);
 	signal_group(p, SIGTERM);
-	tree_signal(&p->tree, SIGTERM, false);
+	tree_signal(&p->tree, SIGTERM, !p->child.pid);
 	signal_group(p, SIGCONT); /* one that was stopped could not hear it */
-	tree_signal(&p->tree, SIGCONT, false);
+	tree_signal(&p->tree, SIGCONT, !p->child.pid);
 	p->check.repeat = CHECK_S;
 	ev_timer_again(loop_ev(), &p->check);
 	ev_timer_init(&p->grace, on_grace, (ev_tstamp)p->spec->grace_ms / 1000, 0);
 	ev_timer_start(loop_ev(), &p->grace);
+	stop_check(p); /* the leader may be gone, and with nobody left */
 }
 
 static void on_timeout(struct ev_loop *ev, struct ev_timer *w, int revents)

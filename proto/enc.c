@@ -213,7 +213,8 @@ void failure_encode(const struct failure *f, struct enc *e)
 	size_t n = 2, mark = enc_map_begin(e);
 
 	enc_kv_str(e, "code", err_name(f->err));
-	enc_kv_text(e, "message", f->message);
+	enc_str(e, "message");
+	enc_lossy(e, f->message);
 	if (f->err < 0) {
 		enc_kv_int(e, "errno", -(int64_t)f->err);
 		n++;
@@ -251,34 +252,62 @@ size_t enc_data_header(char *out, uint32_t id, unsigned channel, uint32_t len)
 	return (size_t)(p - out);
 }
 
+/* Bytes of the character at P, 0 when it is none: RFC 3629, section 4. */
+static size_t utf8_char(const unsigned char *p, const unsigned char *end)
+{
+	unsigned char c = *p;
+	size_t len;
+
+	if (c < 0x80)
+		return 1;
+	if (c >= 0xc2 && c <= 0xdf)
+		len = 2;
+	else if (c >= 0xe0 && c <= 0xef)
+		len = 3;
+	else if (c >= 0xf0 && c <= 0xf4)
+		len = 4;
+	else
+		return 0;
+	if ((size_t)(end - p) < len)
+		return 0;
+	/* Overlong forms, surrogates and what lies above U+10FFFF. */
+	if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) ||
+		(c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
 bool utf8_valid(const void *bytes, size_t len)
 {
 	const unsigned char *p = bytes, *end = p + len;
 
 	while (p < end) {
-		uint32_t c = *p++;
-		int more;
+		size_t n = utf8_char(p, end);
 
-		if (c < 0x80)
-			continue;
-		if (c >= 0xc2 && c <= 0xdf)
-			more = 1;
-		else if (c >= 0xe0 && c <= 0xef)
-			more = 2;
-		else if (c >= 0xf0 && c <= 0xf4)
-			more = 3;
-		else
+		if (n == 0)
 			return false;
-		if (end - p < more)
-			return false;
-		/* Overlong forms, surrogates and what lies above U+10FFFF (RFC 3629, section 4). */
-		if ((c == 0xe0 && *p < 0xa0) || (c == 0xed && *p > 0x9f) ||
-			(c == 0xf0 && *p < 0x90) || (c == 0xf4 && *p > 0x8f))
-			return false;
-		while (more--) {
-			if ((*p++ & 0xc0) != 0x80)
-				return false;
-		}
+		p += n;
 	}
 	return true;
+}
+
+void enc_lossy(struct enc *e, const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s, *end = p + strlen(s);
+	struct buf clean;
+
+	buf_init(&clean, strlen(s) + 1);
+	while (p < end) {
+		size_t n = utf8_char(p, end);
+
+		if (buf_add(&clean, n ? (const char *)p : "?", MAX(n, 1)) < 0)
+			e->failed = true;
+		p += MAX(n, 1);
+	}
+	str(e, buf_len(&clean) ? buf_bytes(&clean) : "", buf_len(&clean));
+	buf_fini(&clean);
 }

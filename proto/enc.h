@@ -56,6 +56,9 @@ void enc_bin_header(struct enc *e, size_t len);
 /* str where the bytes are UTF-8, bin where they are not: names are bytes. */
 void enc_text(struct enc *e, const void *bytes, size_t len);
 
+/* str always: what is no UTF-8 becomes a question mark.  For people, not for names. */
+void enc_lossy(struct enc *e, const char *s);
+
 /* Returns the mark that enc_map_end (enc_array_end) wants, with the number of pairs (elements). */
 size_t enc_map_begin(struct enc *e);
 void enc_map_end(struct enc *e, size_t mark, size_t n);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const names[] = {
 	[ERR_PROTOCOL] = "protocol_error",
@@ -53,14 +54,27 @@ const char *err_name(int err)
 	return names[ERR_INTERNAL];
 }
 
+/* As much of TEXT as fits, and no part of a character at the end. */
+static void cut(char *out, size_t size, const char *text)
+{
+	size_t len = size - 1;
+
+	while (len && (text[len] & 0xc0) == 0x80)
+		len--;
+	memcpy(out, text, len);
+	out[len] = '\0';
+}
+
 int failure_set(
 	struct failure *f, int err, const char *stage, const char *path, const char *fmt, ...)
 {
 	va_list ap;
 
 	*f = (struct failure){.err = err, .stage = stage};
-	if (path)
+	if (path && strlen(path) < sizeof(f->path))
 		snprintf(f->path, sizeof(f->path), "%s", path);
+	else if (path)
+		cut(f->path, sizeof(f->path), path);
 	va_start(ap, fmt);
 	vsnprintf(f->message, sizeof(f->message), fmt, ap);
 	va_end(ap);

@@ -42,6 +42,7 @@ static const struct {
 	{"max_elements", MAX_ELEMENTS},
 	{"max_exited", MAX_EXITED},
 	{"max_params", ARENA_CONN_MAX},
+	{"max_params_total", ARENA_TOTAL_MAX},
 	{"max_processes", MAX_PROCESSES},
 	{"max_ring", RING_MAX},
 	{"max_rings", RING_TOTAL_MAX},
@@ -103,8 +104,7 @@ static void hello_call(struct req *req, void *args)
 		return;
 	}
 	conn_set_authorized(conn);
-	conn->credit_mode = a->window > 0;
-	conn->window = a->window;
+	conn_set_window(conn, a->window);
 	conn->max_frame = (uint32_t)MIN(a->max_frame, MAX_FRAME);
 	conn_set_keepalive(conn, (ev_tstamp)a->keepalive_ms / 1000);
 	req_reply_begin(req, &e);

@@ -13,13 +13,11 @@ import os
 
 import pytest
 
-from support import Daemon, Remote, eventually, sanitized
-
-ENDPOINT = os.environ.get("GUESTD_ENDPOINT")
+from support import REMOTE, Daemon, Remote, eventually, sanitized
 
 
 def pytest_collection_modifyitems(config, items):
-    if not ENDPOINT:
+    if not REMOTE:
         return
     local = [i for i in items if i.get_closest_marker("local")]
     config.hook.pytest_deselected(items=local)
@@ -49,7 +47,7 @@ def guestd():
 @pytest.fixture(scope="module")
 def shared():
     """One daemon for the tests of a module, in a list; another one when it has died."""
-    running = [] if ENDPOINT else [Daemon()]
+    running = [] if REMOTE else [Daemon()]
     yield running
     for daemon in running:
         daemon.close()
@@ -59,8 +57,8 @@ def shared():
 def agent(shared):
     """The agent that the tests of one module share. Who sees it die is to blame; the next test
     gets another one."""
-    if ENDPOINT:
-        yield Remote(ENDPOINT)
+    if REMOTE:
+        yield Remote(os.environ["GUESTD_ENDPOINT"])
         return
     daemon = shared[0]
     yield daemon

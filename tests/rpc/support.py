@@ -14,8 +14,14 @@ from client import TIMEOUT, RpcError, connect
 ROOT = Path(__file__).resolve().parents[2]
 BIN = os.path.abspath(os.environ.get("GUESTD_BIN") or ROOT / "build" / "guestd")
 
+# An agent elsewhere; the variable may get its value when a virtual machine is up.
+REMOTE = "GUESTD_ENDPOINT" in os.environ
+
 # Fewer rounds where everything is slower (sanitizers, emulation).
 SCALE = float(os.environ.get("GUESTD_TEST_SCALE", "1"))
+
+# Output in which every part is different from every other, so nothing can be lost or swapped unseen.
+NUMBERS = "".join(f"{i}\n" for i in range(1, 1_000_000)).encode()
 
 REPORT = re.compile(rb"AddressSanitizer|ThreadSanitizer|LeakSanitizer|MemorySanitizer|runtime error")
 
@@ -23,6 +29,16 @@ REPORT = re.compile(rb"AddressSanitizer|ThreadSanitizer|LeakSanitizer|MemorySani
 def rounds(n):
     """`n`, scaled by GUESTD_TEST_SCALE."""
     return max(1, int(n * SCALE))
+
+
+def numbers(size):
+    """A shell command that prints the first `size` bytes of NUMBERS."""
+    if not REMOTE or size <= 100_000:
+        return f"seq 1 999999 | head -c {size}" if size else "true"
+    # In an emulated guest seq takes seconds for it: once is enough.
+    kept = "/tmp/rpc-numbers"
+    make = f"[ -e {kept} ] || {{ seq 1 999999 >{kept}.$$ && mv {kept}.$$ {kept}; }}"
+    return f"{make}; head -c {size} {kept}"
 
 
 def sanitized():

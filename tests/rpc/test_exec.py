@@ -3,18 +3,9 @@
 import pytest
 
 from client import DATA, END, EVENT, RESPONSE, STDIN
-from support import rounds
+from support import NUMBERS, numbers, rounds
 
 SIZES = [0, 1, 2, 100, 5000, 200_000, 5_000_000]
-
-# Every part of it is different from every other, so nothing can be lost or swapped unseen.
-NUMBERS = "".join(f"{i}\n" for i in range(1, 1_000_000)).encode()
-
-
-def numbers(size):
-    """A shell command that prints the first `size` bytes of NUMBERS."""
-    return f"seq 1 999999 | head -c {size}" if size else "true"
-
 
 def execute(client, **spawn):
     """Run to the end; the Call."""

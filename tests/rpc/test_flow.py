@@ -5,10 +5,9 @@ import time
 import pytest
 
 from client import DATA, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
-from support import error_of, eventually, sanitized
+from support import NUMBERS, error_of, eventually, numbers, rounds, sanitized
 
-NUMBERS = "".join(f"{i}\n" for i in range(1, 1_000_000)).encode()
-FIVE_MB = "seq 1 999999 | head -c 5000000"
+FIVE_MB = numbers(5_000_000)
 
 
 @pytest.fixture
@@ -183,18 +182,19 @@ def test_a_stalled_call_stalls_no_other(agent, bounded):
 
 
 def test_nothing_is_lost_with_credit_in_small_coin(agent):
+    out, err = rounds(3000), rounds(2000)
     with agent.connect() as c:
         c.hello(window=1)
-        call = c.open("proc.exec", {"cmd": "seq 1 999999 | head -c 3000; seq 1 999999 | head -c 2000 >&2"})
+        call = c.open("proc.exec", {"cmd": f"{numbers(out)}; {numbers(err)} >&2"})
         assert call.wait(60)["code"] == 0
-        assert call.stdout == NUMBERS[:3000] and call.stderr == NUMBERS[:2000]
+        assert call.stdout == NUMBERS[:out] and call.stderr == NUMBERS[:err]
 
 
 def test_the_response_waits_for_the_data_before_it(agent):
     """All data of a call precedes its response, however long that takes."""
     with agent.connect() as c:
         c.hello(window=100)
-        call = c.open("proc.exec", {"cmd": "seq 1 999999 | head -c 5000; exit 3"})
+        call = c.open("proc.exec", {"cmd": f"{numbers(5000)}; exit 3"})
         call.auto_credit = False
         call.read(100)
         for _ in range(10):

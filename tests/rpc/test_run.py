@@ -3,9 +3,7 @@
 import pytest
 
 from client import MAX_FRAME
-from support import error_of, eventually, rounds
-
-NUMBERS = "".join(f"{i}\n" for i in range(1, 1_000_000)).encode()
+from support import NUMBERS, error_of, eventually, numbers, rounds
 
 
 def run(client, **spawn):
@@ -53,7 +51,7 @@ def test_input_that_nobody_reads_is_no_error(client):
 
 def test_input_and_output_do_not_wait_for_each_other(client):
     """The process writes much before it reads anything."""
-    result = run(client, cmd="seq 1 999999 | head -c 3000000; cat | wc -c >&2", input=NUMBERS[:900_000])
+    result = run(client, cmd=f"{numbers(3_000_000)}; cat | wc -c >&2", input=NUMBERS[:900_000])
     assert result["stdout_bytes"] == 3_000_000 and int(result["stderr"]) == 900_000
 
 
@@ -67,7 +65,7 @@ def test_output_is_bytes(client):
 
 @pytest.mark.parametrize("limit", [0, 1, 10, 999, 1000, 1001, 100_000])
 def test_the_beginning_is_kept_and_the_rest_counted(client, limit):
-    result = run(client, cmd="seq 1 999999 | head -c 1000; seq 1 999999 | head -c 1000 >&2; exit 6", max_output=limit)
+    result = run(client, cmd=f"{numbers(1000)}; {numbers(1000)} >&2; exit 6", max_output=limit)
     for stream in ("stdout", "stderr"):
         assert result[stream] == NUMBERS[:min(limit, 1000)]
         assert result[f"{stream}_truncated"] is (limit < 1000)
@@ -76,27 +74,27 @@ def test_the_beginning_is_kept_and_the_rest_counted(client, limit):
 
 
 def test_the_streams_are_cut_each_by_itself(client):
-    result = run(client, cmd="seq 1 999999 | head -c 1000; echo error >&2", max_output=100)
+    result = run(client, cmd=f"{numbers(1000)}; echo error >&2", max_output=100)
     assert result["stdout_truncated"] is True and result["stderr_truncated"] is False
     assert result["stderr"] == b"error\n"
 
 
 def test_a_full_capture_does_not_stop_the_process(client):
-    result = run(client, cmd="seq 1 999999 | head -c 5000000; echo end >&2; exit 2", max_output=10)
+    result = run(client, cmd=f"{numbers(5_000_000)}; echo end >&2; exit 2", max_output=10)
     assert result["code"] == 2 and result["signal"] is None and result["stderr"] == b"end\n"
     assert result["stdout"] == NUMBERS[:10] and result["stdout_bytes"] == 5_000_000
 
 
 def test_the_default_limit(client):
-    result = run(client, cmd="seq 1 999999 | head -c 300000")
+    result = run(client, cmd=numbers(300_000))
     assert result["stdout"] == NUMBERS[:262144]
     assert result["stdout_truncated"] is True and result["stdout_bytes"] == 300_000
-    exact = run(client, cmd="seq 1 999999 | head -c 262144")
+    exact = run(client, cmd=numbers(262_144))
     assert exact["stdout"] == NUMBERS[:262144] and exact["stdout_truncated"] is False
 
 
 def test_what_does_not_fit_into_a_frame_is_cut(client):
-    result = run(client, cmd="seq 1 999999 | head -c 3000000; seq 1 999999 | head -c 3000000 >&2", max_output=1 << 40)
+    result = run(client, cmd=f"{numbers(3_000_000)}; {numbers(3_000_000)} >&2", max_output=1 << 40)
     assert result["stdout_bytes"] == result["stderr_bytes"] == 3_000_000
     assert result["stdout_truncated"] is True and result["stderr_truncated"] is True
     assert NUMBERS.startswith(result["stdout"]) and NUMBERS.startswith(result["stderr"])
@@ -106,7 +104,7 @@ def test_what_does_not_fit_into_a_frame_is_cut(client):
 
 
 def test_one_stream_gets_nearly_a_whole_frame(client):
-    result = run(client, cmd="seq 1 999999 | head -c 900000", max_output=1 << 20)
+    result = run(client, cmd=numbers(900_000), max_output=1 << 20)
     assert result["stdout"] == NUMBERS[:900_000] and result["stdout_truncated"] is False
 
 
@@ -182,6 +180,6 @@ def test_large_results_beside_each_other(agent):
     """In credit mode too a response is no data and costs no credit."""
     with agent.connect() as c:
         c.hello(window=100)
-        calls = [c.open("proc.run", {"cmd": "seq 1 999999 | head -c 200000"}) for _ in range(10)]
+        calls = [c.open("proc.run", {"cmd": numbers(200_000)}) for _ in range(10)]
         for call in calls:
             assert call.wait(60)["stdout"] == NUMBERS[:200_000]

@@ -3,7 +3,7 @@
 import pytest
 
 from client import CANCEL, RESPONSE
-from support import error_of, eventually
+from support import error_of, eventually, numbers
 
 # It does not die of TERM, and neither does what it starts.
 STUBBORN = "trap '' TERM; echo $$; while :; do sleep 1; done"
@@ -199,7 +199,7 @@ def test_output_without_a_listener_does_not_stop_the_process(agent, client, gues
     """Far more than any buffer holds, and nobody attached: the oldest bytes go, the process stays."""
     with agent.connect() as c:
         call = start(c, cmd=f"echo ready; until [ -e {guest_dir}/go ]; do sleep 0.05; done;"
-                            f"seq 1 999999; echo $? >{guest_dir}/done")
+                            f"{numbers(5_000_000)}; echo $? >{guest_dir}/done")
         call.read(6)
     assert client.call("proc.run", {"cmd": f"touch {guest_dir}/go"})["code"] == 0
 
@@ -212,7 +212,7 @@ def test_output_without_a_listener_does_not_stop_the_process(agent, client, gues
 def test_a_process_held_back_is_released_when_its_client_goes(agent, client, guest_dir):
     with agent.connect() as c:
         c.hello(window=1000)
-        call = c.open("proc.exec", {"cmd": f"seq 1 999999; echo $? >{guest_dir}/done"})
+        call = c.open("proc.exec", {"cmd": f"{numbers(5_000_000)}; echo $? >{guest_dir}/done"})
         call.auto_credit = False
         call.pump(lambda: len(call.stdout) == 1000, what="the window")
         waiting = client.call("proc.run", {"cmd": f"cat {guest_dir}/done 2>/dev/null"})["stdout"]
