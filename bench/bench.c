@@ -55,7 +55,7 @@ static void print_head(const struct options *o)
 		uts.machine, sysconf(_SC_NPROCESSORS_ONLN), o->rounds);
 	puts("bare      the bench itself: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD), two pipes to "
 	     "EOF, wait;\n"
-	     "          a child that echoes; a child that copies pipe to socket\n"
+	     "          a child that echoes; a child that copies from pipe to socket\n"
 	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
 	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");

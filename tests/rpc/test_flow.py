@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from client import DATA, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
+from client import DATA, END, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
 from support import NUMBERS, error_of, eventually, numbers, rounds, sanitized
 
 FIVE_MB = numbers(5_000_000)
@@ -301,3 +301,25 @@ def test_a_cancel_is_answered_though_the_client_takes_nothing(agent, command):
         c.call("system.ping")
         call.cancel()
         assert error_of(call.wait).code == "canceled"
+
+
+def test_only_the_end_of_channel_0_ends_the_input(agent):
+    """An end of channel 1 from the client closed its stdin."""
+    with agent.connect() as c:
+        call = c.open("proc.exec", {"argv": ["cat"], "stdin": True})
+        for channel in (1, 2, 7):
+            c.send([END, call.id, channel])
+        call.write(b"still open")
+        assert call.read(10) == b"still open"
+        call.end()
+        assert call.wait()["code"] == 0
+
+
+def test_going_back_to_transport_mode_frees_what_waits_for_credit(agent):
+    with agent.connect() as c:
+        c.hello(window=10)
+        call = c.open("proc.exec", {"cmd": "head -c 100000 /dev/zero"})
+        call.auto_credit = False
+        call.read(10)
+        c.hello(window=0)
+        assert call.wait()["code"] == 0 and len(call.stdout) == 100000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import CANCEL, RESPONSE
+from client import CANCEL, RESPONSE, RpcError
 from support import error_of, eventually, numbers
 
 # It does not die of TERM, and neither does what it starts.
@@ -245,3 +245,61 @@ def test_on_disconnect_kill_of_a_run(agent, client, alive, guest_dir):
         running = int(eventually(pid, "it runs"))
         assert alive(running)
     eventually(lambda: not alive(running), "it is gone")
+
+
+# -- several calls on one process ----------------------------------------------------------------
+
+def test_a_cancel_does_not_wait_for_another_call_that_stalls(agent):
+    """The other call held the ring full, so the output of the dead process was never read to its end."""
+    with agent.connect() as c:
+        c.hello(window=10)
+        calls = [c.open("proc.exec", {"argv": ["yes"], "id": "shared-yes"}) for _ in range(2)]
+        for call in calls:
+            call.auto_credit = False
+            call.event("started")
+            call.read(10)
+        calls[0].cancel()
+        assert error_of(calls[0].wait).code == "canceled"
+        calls[1].grant(10_000_000)
+        assert calls[1].wait()["signal"] == 15
+
+
+def test_a_disconnect_kills_only_with_the_last_call(agent, alive):
+    spawn = {"cmd": "echo $$; sleep 1000", "id": "kept-by-the-second", "on_disconnect": "kill"}
+    with agent.connect() as second:
+        with agent.connect() as first:
+            pid, = pids(start(first, **spawn), 1)
+            assert pids(start(second, **spawn), 1) == [pid]
+        second.call("system.ping")
+        assert alive(pid)
+    eventually(lambda: not alive(pid), "nobody follows it any more")
+
+
+# -- when the leader is gone already -------------------------------------------------------------
+
+def test_a_cancel_is_answered_when_the_last_one_is_dead(client, alive):
+    """The leader had exited, so the answer came at once, seconds before the rest of the tree died."""
+    call = start(client, cmd="(%s) & sleep 1000" % STUBBORN.replace("$$", "$(exec sh -c 'echo $PPID')"),
+                 timeout_ms=500, grace_ms=2500)
+    stubborn, = pids(call, 1)
+    client.call("proc.run", {"argv": ["sleep", "1"]})      # by now the timeout has ended the leader
+    assert alive(stubborn)
+    call.cancel()
+    assert error_of(call.wait).code == "canceled"
+    assert not alive(stubborn)
+
+
+def test_a_cancel_finds_what_an_exited_leader_left_behind(client, alive, kill):
+    """Between the exit of the leader and the response lie 200 ms; a cancel in them must not leave the child."""
+    for _ in range(50):
+        call = start(client, cmd="sleep 1000 & echo $!")
+        child, = pids(call, 1)
+        call.cancel()
+        try:
+            assert call.wait()["eof"] is False              # the result was faster
+            kill(child)
+        except RpcError as e:
+            assert e.code == "canceled"
+            assert not alive(child)
+            return
+    raise AssertionError("no cancel came in time")

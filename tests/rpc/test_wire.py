@@ -432,3 +432,11 @@ def test_messages_of_calls_that_are_not_open_are_ignored(client, message):
     client.send([message[0], 1, *message[2:]])      # a call that is over
     client.call("system.ping")
     assert client.goodbye is None and client.strays == []
+
+
+@pytest.mark.parametrize("method", [b"\xff\xfe", "ü" * 100, b"\xc3"])
+def test_the_message_of_an_error_is_text(client, method):
+    """A message that quotes bytes, or is cut inside a character, was sent as bin."""
+    client.send([REQUEST, 70, method, {}])
+    error = client.recv()[2]
+    assert error["code"] == "unknown_method" and isinstance(error["message"], str)
