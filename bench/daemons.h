@@ -31,7 +31,7 @@ int guestd_connect(void);
 /* WINDOW 0: transport mode. */
 struct client *guestd_client(uint32_t window);
 
-/* The request for ARGV in one call of proc.exec; gives up when it cannot be queued. */
+/* Queues proc.exec of PROGRAM with one ARGUMENT or none (NULL).  The id of the call. */
 uint32_t guestd_exec(struct client *c, const char *program, const char *argument);
 
 /* "exit code 0", or gives up. */

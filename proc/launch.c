@@ -23,6 +23,12 @@ static const struct process_pipes NO_PIPES = {{-1, -1}, {-1, -1}, {-1, -1}};
 
 static int null_fd = -1; /* what a process without stdin reads */
 
+/* Stacks of children that have executed: allocating 20 KiB anew costs more than all else here. */
+static struct {
+	struct spawn *at[16];
+	size_t n;
+} spare;
+
 /* A pipe whose end OURS (0 reads, 1 writes) is non-blocking: the two ends do not share flags. */
 static int make_pipe(int fds[2], int ours)
 {
@@ -71,9 +77,17 @@ void launch_give_up(struct process *p)
 	process_fail(p, &f);
 }
 
-static void spawn_free(struct process *p)
+static struct spawn *spawn_new(void)
 {
-	free(p->spawn);
+	return spare.n ? spare.at[--spare.n] : malloc(sizeof(struct spawn));
+}
+
+void launch_free_spawn(struct process *p)
+{
+	if (p->spawn && spare.n < ARRAY_LEN(spare.at))
+		spare.at[spare.n++] = p->spawn;
+	else
+		free(p->spawn);
 	p->spawn = NULL;
 	arena_free(p->spawn_arena);
 	p->spawn_arena = NULL;
@@ -124,7 +138,7 @@ static void on_spawned(struct spawn *s)
 	struct process *p = s->owner;
 
 	if (s->stage == SPAWN_STALE) {
-		spawn_free(p);
+		launch_free_spawn(p);
 		try_again(p);
 		return;
 	}
@@ -133,7 +147,7 @@ static void on_spawned(struct spawn *s)
 		spawn_failed(p, s);
 		return;
 	}
-	spawn_free(p);
+	launch_free_spawn(p);
 	p->state = PROCESS_RUNNING;
 	source_start(&p->out[0].source, take_fd(&p->pipes.out[0]));
 	if (p->spec->merge)
@@ -186,7 +200,7 @@ static void launch(struct process *p)
 		process_fail(p, &f);
 		return;
 	}
-	p->spawn = malloc(sizeof(*p->spawn));
+	p->spawn = spawn_new();
 	p->spawn_arena = arena_new(spec_arena(p->spec));
 	if (!p->spawn || !p->spawn_arena) {
 		failure_set(&f, -ENOMEM, "exec", NULL, "out of memory for the new process");

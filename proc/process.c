@@ -47,8 +47,7 @@ static void bury(struct grave *grave)
 		source_fini(&p->out[i].source);
 	sink_fini(&p->in);
 	launch_close_pipes(&p->pipes);
-	free(p->spawn);
-	arena_free(p->spawn_arena);
+	launch_free_spawn(p);
 	tree_fini(&p->tree);
 	params_free(p->params);
 	free(p);

@@ -31,6 +31,7 @@ void process_settle(struct process *p);
 int launch_start(void); /* once; 0 or -errno */
 void launch_init(struct process *p);
 void launch_close_pipes(struct process_pipes *t);
+void launch_free_spawn(struct process *p); /* its child has executed, or is dead */
 void launch_give_up(struct process *p); /* stopped before there was a child */
 
 /* stop.c */

@@ -28,6 +28,10 @@ from client import TIMEOUT, connect  # noqa: E402 (found in the directories adde
 from vm import VM  # noqa: E402
 
 
+# What no test may bring about.
+KERNEL_TROUBLE = re.compile(r".*(?:Kernel panic|Oops|BUG:|WARNING:|Call Trace|Out of memory|segfault).*")
+
+
 class Guest:
     """A booted VM and short ways to look around in it."""
 
@@ -63,9 +67,13 @@ class Guest:
 @pytest.fixture(scope="session", autouse=True)
 def guest():
     """The guest that all tests share which do not harm it, those below rpc/ among them."""
-    with VM() as vm:
+    # A thousand calls at once, each a process, are more than 256 MiB hold.
+    with VM(memory=512) as vm:
         os.environ["GUESTD_ENDPOINT"] = vm.endpoint
-        yield Guest(vm)
+        guest = Guest(vm)
+        yield guest
+        trouble = KERNEL_TROUBLE.findall(guest.sh("dmesg"))
+        assert not trouble, "\n".join(["the kernel of the guest says:", *trouble])
 
 
 @pytest.fixture
