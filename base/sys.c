@@ -109,6 +109,15 @@ static long raw_clone(long nr, long a, long b, void (*fn)(void *arg), void *arg)
 #error "base/sys.c knows x86-64 and arm64"
 #endif
 
+void sys_unignore(int number)
+{
+	struct sys_sigaction now = {0}, dfl = {0};
+
+	sys_raw(SYS_rt_sigaction, number, 0, (long)&now, sizeof(now.mask), 0, 0);
+	if (now.handler == (unsigned long)SIG_IGN)
+		sys_raw(SYS_rt_sigaction, number, (long)&dfl, 0, sizeof(dfl.mask), 0, 0);
+}
+
 SYS_CHILD void sys_stamp(const char *path, struct file_stamp *out)
 {
 	struct statx st;

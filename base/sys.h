@@ -25,6 +25,13 @@ struct file_stamp {
 
 /* Raw: no errno. */
 long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
+
+/*
+ * If signal NUMBER is ignored, it has its default from now on.  Also the two that libc keeps for
+ * itself and lets nobody touch: GNU make leaves them ignored to all that it starts.
+ */
+void sys_unignore(int number);
+
 void sys_stamp(const char *path, struct file_stamp *out);
 int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 
@@ -34,6 +41,11 @@ int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
  * CLONE_VFORK.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno.
  */
 pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg);
+
+/* struct sigaction as the kernel has it. */
+struct sys_sigaction {
+	unsigned long handler, flags, restorer, mask;
+};
 
 /*
  * For functions that run in such a child: the instrumentation of a sanitizer writes to

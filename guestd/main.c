@@ -19,6 +19,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "guestd/area.h"
 #include "guestd/config.h"
 #include "guestd/conn.h"
@@ -74,8 +75,8 @@ static void set_up_signals(void)
 	sigset_t mask;
 
 	for (int i = 1; i < NSIG; i++)
-		signal(i, SIG_DFL); /* fails for KILL, STOP and libc's own: those are fine */
-	signal(SIGPIPE, SIG_IGN);   /* a child that closed its stdin is an error of write(2) */
+		sys_unignore(i);
+	signal(SIGPIPE, SIG_IGN); /* a child that closed its stdin is an error of write(2) */
 	sigfillset(&mask);
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++)
 		sigdelset(&mask, faults[i]);

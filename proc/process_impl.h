@@ -32,7 +32,7 @@ int launch_start(void); /* once; 0 or -errno */
 void launch_init(struct process *p);
 void launch_close_pipes(struct process_pipes *t);
 void launch_free_spawn(struct process *p); /* its child has executed, or is dead */
-void launch_give_up(struct process *p); /* stopped before there was a child */
+void launch_give_up(struct process *p);    /* stopped before there was a child */
 
 /* stop.c */
 void stop_init(struct process *p);

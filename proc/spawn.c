@@ -43,11 +43,6 @@ const char *spawn_stage_name(enum spawn_stage stage)
 
 #define CALL(nr, a, b, c, d) sys_raw((nr), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 
-/* struct sigaction as the kernel has it: handler, flags, restorer, mask. */
-struct kernel_sigaction {
-	unsigned long handler, flags, restorer, mask;
-};
-
 SYS_CHILD static void child_fail(struct spawn *s, enum spawn_stage stage, long err)
 {
 	s->stage = stage;
@@ -123,7 +118,7 @@ SYS_CHILD static void child_identity(struct spawn *s)
 
 SYS_CHILD static void child_exec(struct spawn *s)
 {
-	static const struct kernel_sigaction dfl;
+	static const struct sys_sigaction dfl;
 	static const unsigned long none;
 	long err = -ENOENT, denied = 0;
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from client import DATA, END, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
-from support import NUMBERS, error_of, eventually, numbers, rounds, sanitized
+from support import NUMBERS, REMOTE, error_of, eventually, numbers, rounds, sanitized
 
 FIVE_MB = numbers(5_000_000)
 
@@ -70,9 +70,10 @@ def test_keepalive_ends_who_never_reads(agent, client, bounded, alive):
         call = c.open("proc.exec", {"argv": ["yes"], "on_disconnect": "kill"})
         pid = call.event("started")["pid"]
         eventually(lambda: not alive(pid), "dropped for its silence")
-        with pytest.raises(Disconnected):
-            while True:
-                c.recv()
+        if not REMOTE:      # a device between us may take its time to pass the end on
+            with pytest.raises(Disconnected):
+                while True:
+                    c.recv()
     assert_works(client)
 
 
@@ -167,18 +168,18 @@ def test_credit_is_for_both_channels_together(agent):
 
 def test_a_stalled_call_stalls_no_other(agent, bounded):
     with agent.connect() as c:
-        c.hello(window=1000)
+        c.hello(window=10_000)
         stalled = []
         for _ in range(5):
             call = c.open("proc.exec", {"argv": ["yes"], "on_disconnect": "kill"})
             call.auto_credit = False
             stalled.append(call)
         for call in stalled:
-            call.read(1000)
+            call.read(10_000)
         assert_works(c)
         for call in stalled:
             assert_held_back(c, call.events[0]["pid"])
-            assert len(call.stdout) == 1000
+            assert len(call.stdout) == 10_000
 
 
 def test_nothing_is_lost_with_credit_in_small_coin(agent):
@@ -247,7 +248,7 @@ def test_calls_before_the_credit_have_none_to_wait_for(agent):
         early = c.open("proc.exec", {"argv": ["cat"], "stdin": True})
         early.write(b"early")
         assert early.read(5) == b"early"
-        c.hello(window=1000)
+        c.hello(window=10_000)
         late = c.open("proc.exec", {"cmd": FIVE_MB})
         assert late.wait(60)["code"] == 0 and late.stdout == NUMBERS[:5_000_000]
         early.end()

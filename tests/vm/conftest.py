@@ -67,8 +67,7 @@ class Guest:
 @pytest.fixture(scope="session", autouse=True)
 def guest():
     """The guest that all tests share which do not harm it, those below rpc/ among them."""
-    # A thousand calls at once, each a process, are more than 256 MiB hold.
-    with VM(memory=512) as vm:
+    with VM() as vm:
         os.environ["GUESTD_ENDPOINT"] = vm.endpoint
         guest = Guest(vm)
         yield guest
