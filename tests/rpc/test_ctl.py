@@ -98,6 +98,14 @@ HELLO = {"protocol": 1, "agent": "guestd", "version": "0", "features": [], "inst
          "limits": {}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def interruptible():
+    """A shell starts its background jobs with SIGINT ignored, and guestctl would keep to that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def script(tmp_path):
     """script(answer): an agent that answers every request but hello with the raw bytes
