@@ -125,15 +125,6 @@ void req_reply_end(struct req *req, struct enc *e)
 	req_free(req);
 }
 
-void req_reply_empty(struct req *req)
-{
-	struct enc e;
-
-	req_reply_begin(req, &e);
-	enc_map_end(&e, enc_map_begin(&e), 0);
-	req_reply_end(req, &e);
-}
-
 void respond_error(struct conn *conn, uint32_t id, const struct failure *f)
 {
 	struct enc e;

@@ -44,9 +44,6 @@ void req_reply_begin(struct req *req, struct enc *e);
 /* Frees REQ.  A result longer than max_frame becomes the error `limit`. */
 void req_reply_end(struct req *req, struct enc *e);
 
-/* The response {}.  Frees REQ. */
-void req_reply_empty(struct req *req);
-
 /* Answers with an error.  Frees REQ. */
 void req_fail(struct req *req, int err, const char *fmt, ...) PRINTF(3, 4);
 void req_fail_with(struct req *req, const struct failure *f);
