@@ -12,6 +12,7 @@ CONNECT for a port without a listener can wedge the device for good.
 """
 import argparse
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -122,6 +123,9 @@ class VM:
         except FileNotFoundError:
             return ""
 
+    def process(self, name):
+        return next(p for p in self.processes if p.name == name)
+
     @property
     def pids(self):
         return [p.pid for p in self.processes]
@@ -157,11 +161,8 @@ class VM:
         atexit.register(self.stop)
         self.dir = tempfile.mkdtemp(prefix="guestd-vm-", dir="/tmp")
         try:
-            self.spawn(
-                "vhost",
-                [VHOST, "--guest-cid", str(CID), "--socket", self.path("vh.sock"), "--uds-path", self.uds],
-            )
-            self.wait_for(lambda: os.path.exists(self.path("vh.sock")), 10, "the vsock device")
+            if self.vsock:
+                self.start_vhost()
             began = time.monotonic()
             self.spawn("qemu", self.qemu_command(accel))
             self.wait_for(self.is_ready, timeout, "the guest")
@@ -205,30 +206,39 @@ class VM:
             *("-device", "vhost-user-vsock-pci,id=vsock0,chardev=vsock,bus=rp0"),
         ]
 
+    def start_vhost(self):
+        self.spawn(
+            "vhost",
+            [VHOST, "--guest-cid", str(CID), "--socket", self.path("vh.sock"), "--uds-path", self.uds],
+        )
+        self.wait_for(lambda: os.path.exists(self.path("vh.sock")), 10, "the vsock device")
+
+    def stop_vhost(self):
+        process = self.process("vhost")
+        self.processes.remove(process)
+        process.terminate()
+        process.wait()
+        for path in (self.path("vh.sock"), self.uds):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
     def plug_vsock(self):
-        """Puts the vsock device into the running guest."""
+        """Puts a vsock device into the running guest that has none."""
+        self.start_vhost()
         with Monitor(self.qmp) as monitor:
             remote = {"type": "unix", "data": {"path": self.path("vh.sock")}}
             backend = {"type": "socket", "data": {"addr": remote, "server": False}}
-            # The back end makes its socket anew for each connection, in its own time.
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    monitor.call("chardev-add", id="vsock", backend=backend)
-                    break
-                except VMError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.02)
+            monitor.call("chardev-add", id="vsock", backend=backend)
             monitor.call("device_add", driver="vhost-user-vsock-pci", id="vsock0", chardev="vsock", bus="rp0")
 
     def unplug_vsock(self, timeout=20):
-        """Pulls the vsock device out: to the guest a reset of the transport, as a restored snapshot is.
-        Who is connected on the host's side is not told (vhost-device-vsock)."""
+        """Pulls the vsock device out: to the guest a reset of the transport, as for a restored snapshot."""
         with Monitor(self.qmp, timeout) as monitor:
             monitor.call("device_del", id="vsock0")
             monitor.event("DEVICE_DELETED", device="vsock0")
             monitor.call("chardev-remove", id="vsock")
+        # Its back end could take another front end, but not at once, nor does it drop its connections.
+        self.stop_vhost()
 
     def spawn(self, name, command):
         with open(self.path(f"{name}.log"), "wb") as log:
@@ -283,7 +293,7 @@ class VM:
 
     def wait(self, timeout=None):
         """Waits until the guest has ended by itself and returns QEMU's exit status."""
-        return self.processes[-1].wait(timeout)
+        return self.process("qemu").wait(timeout)
 
     def stop(self):
         """Ends all that was started and removes its files.  Harmless when repeated."""
