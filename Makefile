@@ -37,7 +37,7 @@ all: $B/guestd $B/guestctl ## build/guestd and build/guestctl, static and stripp
 # Objects, never an archive: a linker set loses the members that an archive does not pull.
 $B/guestd: $(DAEMON:%.c=$B/o/%.o)
 	@echo "  LINK  $@"
-	@$(CC) $(FLAGS) $(LINK) -o $@ $^ -lev -lmsgpackc -lm -pthread
+	@$(CC) $(FLAGS) $(LINK) -o $@ $^ -lev -lmsgpackc -lnettle -lm -pthread
 
 $B/guestctl: $(CTL:%.c=$B/o/%.o)
 	@echo "  LINK  $@"

@@ -43,9 +43,11 @@ bool chan_pull(struct req *req, struct chunk *chunk)
 
 	max = MIN(max, req->conn->max_frame - DATA_HEADER_MAX);
 	ch->ready = ch->ops->pull(ch->owner, max, chunk);
-	if (!ch->ready)
-		list_del(&ch->link);
-	return ch->ready;
+	if (ch->ready && chunk->bytes)
+		return true;
+	list_del(&ch->link);
+	schedule(req); /* only events: at the end of the line */
+	return false;
 }
 
 void chan_taken(struct req *req, const struct chunk *chunk)

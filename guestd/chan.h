@@ -27,6 +27,9 @@ struct req;
 
 enum channel { CHANNEL_IN = 0, CHANNEL_OUT = 1, CHANNEL_ERR = 2 };
 
+/* Events that one pull may queue. */
+#define EVENT_BATCH (64u << 10)
+
 /* A stretch of bytes to be sent on one channel. */
 struct chunk {
 	enum channel channel;
@@ -35,7 +38,11 @@ struct chunk {
 };
 
 struct chan_ops {
-	/* The next bytes, at most MAX; false when there are none now (chan_ready tells of more). */
+	/*
+	 * The next bytes, at most MAX; false when there are none now (chan_ready tells of more).
+	 * Events whose queue must not grow go out here as well: at most EVENT_BATCH bytes of them,
+	 * and chunk->bytes is NULL then.
+	 */
 	bool (*pull)(void *owner, size_t max, struct chunk *chunk);
 	/* CHUNK is on its way: forget its bytes.  May end the request. */
 	void (*taken)(void *owner, const struct chunk *chunk);

@@ -3,7 +3,7 @@
  *
  *	process.c   the table, output, the end
  *	launch.c    from a description to a running program
- *	stop.c      timeouts, TERM, KILL
+ *	terminate.c timeouts, TERM, KILL
  *	follow.c    positions of those who read
  */
 #ifndef PROC_PROCESS_IMPL_H
@@ -34,7 +34,7 @@ void launch_close_pipes(struct process_pipes *t);
 void launch_free_spawn(struct process *p); /* its child has executed, or is dead */
 void launch_give_up(struct process *p);    /* stopped before there was a child */
 
-/* stop.c */
+/* terminate.c */
 void stop_init(struct process *p);
 void stop_fini(struct process *p);
 void stop_arm_timeout(struct process *p);

@@ -175,6 +175,24 @@ static int take_pairs(
 	return 0;
 }
 
+static int decode_map(
+	struct decoder *d, const struct arg *table, const struct val *map, void *args);
+
+static int take_inner(struct decoder *d, const struct val *v, const struct arg *row, void *args)
+{
+	char inner[160];
+	struct decoder in = {.arena = d->arena, .why = inner, .why_len = sizeof(inner)};
+	int err;
+
+	if (val_type(v) != VAL_MAP)
+		return bad(d, "parameter %s must be a map", row->name);
+	*(bool *)((char *)args + row->given) = true;
+	err = decode_map(&in, row->part, v, (char *)args + row->offset);
+	if (err)
+		snprintf(d->why, d->why_len, "in %s: %s", row->name, inner);
+	return err;
+}
+
 static int take(struct decoder *d, const struct val *v, const struct arg *row, void *args)
 {
 	void *field = (char *)args + row->offset;
@@ -207,12 +225,16 @@ static int take(struct decoder *d, const struct val *v, const struct arg *row, v
 		return take_pairs(d, v, row, field);
 	case ARG_CHOICE:
 		return take_choice(d, v, row, field);
+	case ARG_INNER:
+		return take_inner(d, v, row, args);
 	case ARG_PART:
 		break;
 	}
 	ASSERT(!"an included table is walked, not decoded");
 	return ERR_INTERNAL;
 }
+
+static const char *fill_defaults(const struct arg *table, const struct val *map, void *args);
 
 static void set_default(const struct arg *row, void *args)
 {
@@ -231,6 +253,9 @@ static void set_default(const struct arg *row, void *args)
 		break;
 	case ARG_CHOICE:
 		*(unsigned *)field = (unsigned)row->dflt;
+		break;
+	case ARG_INNER: /* what is required there is so only where the map is given */
+		fill_defaults(row->part, NULL, field);
 		break;
 	case ARG_BYTES:
 	case ARG_STRS:
@@ -366,7 +391,24 @@ void args_each(const struct arg *table, void (*fn)(const struct arg *row, void *
 	}
 }
 
-const char *arg_type_name(const struct arg *row)
+/* `{rows: uint, cols: uint}` */
+static const char *inner_type_name(const struct arg *table, char text[ARG_TYPE_NAME_MAX])
+{
+	size_t used = (size_t)snprintf(text, ARG_TYPE_NAME_MAX, "{");
+
+	for (const struct arg *row = table; row->name; row++) {
+		char inner[ARG_TYPE_NAME_MAX];
+
+		used += (size_t)snprintf(text + used, ARG_TYPE_NAME_MAX - used, "%s%s: %s",
+			row == table ? "" : ", ", row->name, arg_type_name(row, inner));
+		ASSERT(used < ARG_TYPE_NAME_MAX - 1);
+	}
+	text[used] = '}';
+	text[used + 1] = '\0';
+	return text;
+}
+
+const char *arg_type_name(const struct arg *row, char text[ARG_TYPE_NAME_MAX])
 {
 	static const char *const names[] = {
 		[ARG_BOOL] = "bool",
@@ -379,7 +421,10 @@ const char *arg_type_name(const struct arg *row)
 		[ARG_PAIRS] = "{str: [uint, uint]}",
 		[ARG_CHOICE] = "str",
 		[ARG_PART] = "",
+		[ARG_INNER] = "",
 	};
 
+	if (row->type == ARG_INNER)
+		return inner_type_name(row->part, text);
 	return names[row->type];
 }

@@ -64,6 +64,7 @@ enum arg_type {
 	ARG_PAIRS,
 	ARG_CHOICE, /* one of a set of strings; the field is its index */
 	ARG_PART,   /* another table, for a struct inside the struct: its rows stand here */
+	ARG_INNER,  /* a map with a table of its own, for a struct inside the struct */
 };
 
 struct arg {
@@ -76,6 +77,7 @@ struct arg {
 	int64_t min, max;           /* of numbers; max 0 = 2^53 */
 	const char *const *choices; /* ends NULL */
 	const struct arg *part;
+	size_t given; /* of an inner map: where to note that it was there */
 	/* A further check of a string: NULL, or what it must be ("an absolute path"). */
 	const char *(*check)(const char *value);
 };
@@ -107,6 +109,12 @@ struct arg {
 	{                                                                                          \
 		.name = #field, .type = ARG_PART, .offset = offsetof(S, field), .part = (table)    \
 	}
+/* A map of its own: `pty: {rows, cols}`.  The struct notes in its `bool given` that it was there. */
+#define ARG_MAP(S, field, table)                                                                   \
+	{                                                                                          \
+		.name = #field, .type = ARG_INNER, .offset = offsetof(S, field), .part = (table),  \
+		.given = offsetof(S, field.given)                                                  \
+	}
 #define ARG_END                                                                                    \
 	{                                                                                          \
 		.name = NULL                                                                       \
@@ -126,10 +134,11 @@ size_t args_size(const struct span *params);
 int args_decode(const struct arg *table, const struct span *params, void *args, struct arena *arena,
 	char *why, size_t why_len);
 
-/* Calls FN for each row, those of included tables among them. */
+/* Calls FN for each row, those of included tables among them, those of inner maps not. */
 void args_each(const struct arg *table, void (*fn)(const struct arg *row, void *ctx), void *ctx);
 
-/* How system.methods calls the type of a row. */
-const char *arg_type_name(const struct arg *row);
+/* How system.methods calls the type of a row.  Static, or in TEXT. */
+#define ARG_TYPE_NAME_MAX 200
+const char *arg_type_name(const struct arg *row, char text[ARG_TYPE_NAME_MAX]);
 
 #endif

@@ -10,10 +10,11 @@ struct row_ctx {
 static void encode_param(const struct arg *row, void *ctx)
 {
 	struct row_ctx *c = ctx;
+	char type[ARG_TYPE_NAME_MAX];
 
 	enc_map_end(c->e, enc_map_begin(c->e), 3);
 	enc_kv_str(c->e, "name", row->name);
-	enc_kv_str(c->e, "type", arg_type_name(row));
+	enc_kv_str(c->e, "type", arg_type_name(row, type));
 	enc_kv_bool(c->e, "required", row->required);
 	c->n++;
 }

@@ -724,8 +724,10 @@ static void test_each(void **state)
 	args_each(all_table, collect, &rows);
 	assert_int_equal(rows.n, ARRAY_LEN(want));
 	for (size_t i = 0; i < rows.n; i++) {
+		char type[ARG_TYPE_NAME_MAX];
+
 		assert_string_equal(rows.at[i]->name, want[i].name);
-		assert_string_equal(arg_type_name(rows.at[i]), want[i].type);
+		assert_string_equal(arg_type_name(rows.at[i], type), want[i].type);
 	}
 }
 

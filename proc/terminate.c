@@ -1,5 +1,5 @@
 /*
- * proc/stop.c - TERM, grace, KILL, for a process and all that came of it
+ * proc/terminate.c - TERM, grace, KILL, for a process and all that came of it
  *
  * The pid of a child is its own until it is reaped (child.h), as process, group and session;
  * the others are held by pidfds (tree.h).

@@ -1,0 +1,89 @@
+/*
+ * proc/cgroup.h - a cgroup v2 for each process, where it can be had
+ *
+ *	OWN ------------------- the cgroup that the agent was started in
+ *	|-- guestd.PID.agent    the agent, moved there so that OWN may have controllers
+ *	`-- guestd.PID          memory, pids and cpu, as far as OWN has them
+ *	    |-- 1               a process and all that it started
+ *	    `-- 2
+ *
+ * A cgroup without limits is used again when it is empty: making one costs more than an exec.
+ *
+ * Where there is only cgroup v1, or OWN cannot be written to, there are none: cgroup_new gives
+ * NULL and process trees are found in other ways (tree.h).
+ *
+ * Thread: loop.
+ */
+#ifndef PROC_CGROUP_H
+#define PROC_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/check.h"
+#include "proto/err.h"
+
+struct tree;
+
+struct cgroup_limits {
+	uint64_t memory;       /* bytes; 0 = none, as below */
+	uint64_t cpu_ms_per_s; /* of one processor; 2000 = two of them */
+	uint64_t pids;
+};
+
+struct cgroup;
+
+/* Whoever holds a cgroup. */
+struct cgroup_ops {
+	/* Its last process is gone.  Told once after each cgroup_watch. */
+	void (*emptied)(void *owner);
+	/* The kernel killed in it for want of memory; N times since cgroup_new. */
+	void (*oom)(void *owner, uint64_t n);
+};
+
+/* Makes OWN/guestd.PID.  Never fails: what is not there is logged, and is not used. */
+void cgroup_start(void);
+
+/* Ends in order: what is empty is removed. */
+void cgroup_stop(void);
+
+/* For system.info: are there cgroups? */
+bool cgroup_available(void);
+
+/*
+ * An empty cgroup.  NULL with f->err 0 where there are none and no limit was asked for; NULL with F
+ * filled (ERR_UNSUPPORTED, naming the controller; or an errno; stage "cgroup") otherwise.
+ */
+struct cgroup *cgroup_new(const struct cgroup_limits *limits, const struct cgroup_ops *ops,
+	void *owner, struct failure *f);
+
+/*
+ * The owner needs it no more.  An empty one is used again or removed; one in which something
+ * lives on stays until that is gone.
+ */
+void cgroup_release(struct cgroup *cg);
+
+/* Its directory, for CLONE_INTO_CGROUP. */
+int cgroup_fd(const struct cgroup *cg);
+
+/* Does anything live in it, or below it? */
+bool cgroup_populated(const struct cgroup *cg);
+
+/* ops->emptied from now on; at once, but in a later turn, if it is empty now. */
+void cgroup_watch(struct cgroup *cg);
+
+/* Times that the kernel killed in it for want of memory, since cgroup_new; asks the kernel. */
+uint64_t cgroup_oom_kills(struct cgroup *cg);
+
+/* KILL to all that is in it and below it, and to all that they fork meanwhile. */
+void cgroup_kill(struct cgroup *cg);
+
+/* Calls FN with each process in it and below it, until FN returns false. */
+void cgroup_each_pid(const struct cgroup *cg, bool (*fn)(pid_t pid, void *ctx), void *ctx);
+
+/* Whose cgroup PID is in, or below: the owner that cgroup_new was given, or NULL. */
+void *cgroup_owner_of(pid_t pid);
+
+#endif
