@@ -49,11 +49,11 @@ $B/o/%.o: %.c Makefile
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
 # What of the core stands without connections and methods.
-ALONE  := guestd/loop.c guestd/job.c guestd/pump.c
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c proc/users.c
 
 $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)
-	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka -lev -lmsgpackc -lm -pthread
+	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka -lev -lmsgpackc -lnettle -lm -pthread
 
 $B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(COMMON:%.c=$B/o/%.o)
 	@mkdir -p $(@D)
@@ -94,10 +94,10 @@ fuzz: ## libFuzzer, a minute for each target (clang)
 	tests/fuzz/run
 
 # Programs of one file each, and the driver made of the others; the children have no libc.
-BENCH_CHILDREN := true flood
+BENCH_CHILDREN := true flood sleeper rawcat
 BENCH  := $(filter-out $(BENCH_CHILDREN:%=bench/%.c) bench/minimal.c,$(wildcard bench/*.c))
 
-$(BENCH_CHILDREN:%=$B/bench/%): $B/bench/%: bench/%.c
+$(BENCH_CHILDREN:%=$B/bench/%): $B/bench/%: bench/%.c bench/nolibc.h
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -fno-stack-protector -nostdlib -static -o $@ $<
 

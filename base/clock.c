@@ -1,4 +1,4 @@
-/* base/clock.c - the two clocks, in microseconds */
+/* base/clock.c - the clocks, in microseconds */
 #include "base/clock.h"
 
 #include <time.h>
@@ -19,4 +19,9 @@ uint64_t clock_mono_us(void)
 uint64_t clock_real_us(void)
 {
 	return now_us(CLOCK_REALTIME);
+}
+
+uint64_t clock_boot_us(void)
+{
+	return now_us(CLOCK_BOOTTIME);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,7 +17,13 @@
 /* From linux/sched.h, which cannot stand beside libc's sched.h everywhere. */
 struct clone3_args {
 	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	uint64_t set_tid, set_tid_size, cgroup;
 };
+
+#define INTO_CGROUP UINT64_C(0x200000000) /* CLONE_INTO_CGROUP */
+
+/* What kernels before the members behind `tls` know (CLONE_ARGS_SIZE_VER0). */
+#define CLONE3_SIZE offsetof(struct clone3_args, set_tid)
 
 /* struct statx of linux/stat.h clashes with glibc's, and musl 1.2.3 has none: ask by number. */
 #define STATX_MASK (STATX_INO | STATX_SIZE | STATX_MTIME | STATX_CTIME)
@@ -148,7 +155,8 @@ SYS_CHILD int sys_stamp_equal(const struct file_stamp *a, const struct file_stam
 	       a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
 }
 
-pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg)
+pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len,
+	void (*fn)(void *arg), void *arg)
 {
 	/* Container runtimes refuse clone3 with ENOSYS, because they cannot look into its struct. */
 	static _Atomic bool refused;
@@ -161,8 +169,16 @@ pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(voi
 	long pid = -ENOSYS;
 
 	ASSERT((uintptr_t)stack % 16 == 0 && stack_len % 16 == 0);
+	if (cgroup >= 0) {
+		args.flags |= INTO_CGROUP;
+		args.cgroup = (uint64_t)cgroup;
+	}
 	if (!atomic_load(&refused))
-		pid = raw_clone(SYS_clone3, (long)&args, sizeof(args), fn, arg);
+		pid = raw_clone(SYS_clone3, (long)&args,
+			cgroup >= 0 ? (long)sizeof(args) : (long)CLONE3_SIZE, fn, arg);
+	/* Linux 5.3 to 5.6 have clone3 but know nothing of cgroups there. */
+	if (cgroup >= 0)
+		return pid == -EPERM || pid == -EINVAL || pid == -E2BIG ? -ENOSYS : (pid_t)pid;
 	if (pid == -ENOSYS || pid == -EPERM) {
 		atomic_store(&refused, true);
 		pid = raw_clone(SYS_clone, (long)(args.flags | SIGCHLD),
@@ -170,3 +186,27 @@ pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(voi
 	}
 	return (pid_t)pid;
 }
+
+#if defined(__GLIBC__)
+
+void sys_malloc_setup(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+}
+
+void sys_malloc_trim(void)
+{
+	malloc_trim(0);
+}
+
+#else /* musl gives back by itself */
+
+void sys_malloc_setup(void)
+{
+}
+
+void sys_malloc_trim(void)
+{
+}
+
+#endif

@@ -32,15 +32,25 @@ long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
  */
 void sys_unignore(int number);
 
+/*
+ * Memory that is freed leaves the process: large blocks at once, because they never come out of the
+ * heap (glibc would learn to keep them there), the rest with sys_malloc_trim, in some milliseconds.
+ */
+void sys_malloc_setup(void);
+void sys_malloc_trim(void);
+
 void sys_stamp(const char *path, struct file_stamp *out);
 int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 
 /*
  * A child in our memory but not in our thread: it runs FN(ARG) on STACK, never returns from
  * it, and shares nothing else.  FLAGS beyond CLONE_VM and SIGCHLD are the caller's, such as
- * CLONE_VFORK.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno.
+ * CLONE_VFORK.  With CGROUP, the directory of a cgroup v2, it begins its life in there; -1 is
+ * the agent's own.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno; -ENOSYS
+ * where nothing can place a child into a cgroup.
  */
-pid_t sys_clone_vm(uint64_t flags, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg);
+pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len,
+	void (*fn)(void *arg), void *arg);
 
 /* struct sigaction as the kernel has it. */
 struct sys_sigaction {

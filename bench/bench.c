@@ -25,12 +25,18 @@ static const struct {
 	{"rate", bench_rate},
 	{"ping", bench_ping},
 	{"stream", bench_stream},
+	{"stop", bench_stop},
+	{"list", bench_list},
+	{"pty", bench_pty},
 };
 
 static void usage(void)
 {
-	fputs("usage: bench [--guestd PATH] [--only exec,rate,ping,stream] [--rounds N] [--quick]\n",
+	fputs("usage: bench [--guestd PATH] [--rounds N] [--quick] [--only NAME,...]\nnames:",
 		stderr);
+	for (size_t i = 0; i < ARRAY_LEN(contests); i++)
+		fprintf(stderr, " %s", contests[i].name);
+	fputc('\n', stderr);
 	exit(2);
 }
 
@@ -55,7 +61,8 @@ static void print_head(const struct options *o)
 		uts.machine, sysconf(_SC_NPROCESSORS_ONLN), o->rounds);
 	puts("bare      the bench itself: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD), two pipes to "
 	     "EOF, wait;\n"
-	     "          a child that echoes; a child that copies from pipe to socket\n"
+	     "          a child that echoes; a child that copies from pipe to socket; kill and wait;\n"
+	     "          a walk of /proc; a pty without a daemon\n"
 	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
 	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");
@@ -108,6 +115,8 @@ int main(int argc, char **argv)
 	o.minimal = xasprintf("%s/minimal", programs);
 	o.tiny_true = xasprintf("%s/true", programs);
 	o.flood = xasprintf("%s/flood", programs);
+	o.sleeper = xasprintf("%s/sleeper", programs);
+	o.rawcat = xasprintf("%s/rawcat", programs);
 	setlinebuf(stdout);
 	supervise();
 
@@ -126,6 +135,8 @@ int main(int argc, char **argv)
 	free(o.minimal);
 	free(o.tiny_true);
 	free(o.flood);
+	free(o.sleeper);
+	free(o.rawcat);
 	free(own);
 	return 0;
 }

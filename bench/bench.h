@@ -8,6 +8,7 @@
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,9 +17,10 @@
 #include "base/check.h"
 
 struct options {
-	const char *guestd;                /* the daemon's binary */
-	char *minimal, *tiny_true, *flood; /* the programs built beside the bench */
-	const char *only;                  /* names of contests; NULL: everything */
+	const char *guestd; /* the daemon's binary */
+	/* the programs built beside the bench */
+	char *minimal, *tiny_true, *flood, *sleeper, *rawcat;
+	const char *only; /* names of contests; NULL: everything */
 	unsigned rounds;
 	bool quick;
 };
@@ -66,6 +68,11 @@ double now_us(void);
  */
 double cpu_us(pid_t pid);
 
+/* Processors that PID may use; 0 is the bench itself. */
+void pin(pid_t pid, const cpu_set_t *set);
+/* The N-th of ALL; false where there are fewer. */
+bool nth_cpu(const cpu_set_t *all, unsigned n, cpu_set_t *one);
+
 /* Something does not work at all: says so and exits. */
 NORETURN void give_up(const char *fmt, ...) PRINTF(1, 2);
 
@@ -74,5 +81,8 @@ void bench_exec(const struct options *o);
 void bench_rate(const struct options *o);
 void bench_ping(const struct options *o);
 void bench_stream(const struct options *o);
+void bench_stop(const struct options *o);
+void bench_list(const struct options *o);
+void bench_pty(const struct options *o);
 
 #endif

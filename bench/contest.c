@@ -83,6 +83,24 @@ double cpu_us(pid_t pid)
 	return strtod(text, NULL) / 1e3;
 }
 
+void pin(pid_t pid, const cpu_set_t *set)
+{
+	if (sched_setaffinity(pid, sizeof(*set), set) < 0)
+		give_up("cannot pin process %d: %m", (int)pid);
+}
+
+bool nth_cpu(const cpu_set_t *all, unsigned n, cpu_set_t *one)
+{
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, all) && n-- == 0) {
+			CPU_ZERO(one);
+			CPU_SET(cpu, one);
+			return true;
+		}
+	}
+	return false;
+}
+
 void contest(struct contestant *cs, size_t n, unsigned rounds)
 {
 	for (unsigned round = 0; round <= rounds; round++) {

@@ -259,18 +259,63 @@ uint32_t guestd_exec(struct client *c, const char *program, const char *argument
 	return id;
 }
 
-void guestd_exited(const struct client_msg *msg)
+void guestd_succeeded(const struct client_msg *msg, const char *method)
 {
 	const char *text = "?";
 	size_t len = 1;
+
+	if (!msg->error)
+		return;
+	val_bytes(val_get(msg->error, "message"), &text, &len);
+	give_up("%s: %.*s", method, (int)len, text);
+}
+
+void guestd_exited(const struct client_msg *msg)
+{
 	int64_t code;
 
-	if (msg->error) {
-		val_bytes(val_get(msg->error, "message"), &text, &len);
-		give_up("proc.exec: %.*s", (int)len, text);
-	}
+	guestd_succeeded(msg, "proc.exec");
 	if (!val_int(val_get(msg->result, "code"), &code) || code != 0)
 		give_up("proc.exec: the program failed");
+}
+
+uint32_t guestd_start(struct client *c, const char *program, const char *id)
+{
+	uint32_t call;
+	struct enc *e = client_begin(c, "proc.start", &call);
+	size_t map = enc_map_begin(e);
+
+	enc_str(e, "argv");
+	enc_array(e, 1);
+	enc_str(e, program);
+	enc_kv_str(e, "id", id);
+	enc_kv_str(e, "label", "bench");
+	enc_map_end(e, map, 3);
+	if (client_send(c) < 0)
+		give_up("proc.start: %s", client_why(c));
+	return call;
+}
+
+uint32_t guestd_stop(struct client *c, const char *key, const char *name)
+{
+	uint32_t call;
+	struct enc *e = client_begin(c, "proc.stop", &call);
+	size_t map = enc_map_begin(e);
+
+	enc_kv_str(e, key, name);
+	enc_map_end(e, map, 1);
+	if (client_send(c) < 0)
+		give_up("proc.stop: %s", client_why(c));
+	return call;
+}
+
+void guestd_answered(struct client *c, uint32_t call, const char *method)
+{
+	struct client_msg msg;
+
+	if (client_response(c, call, -1, &msg) < 0)
+		give_up("%s: %s", method, client_why(c));
+	guestd_succeeded(&msg, method);
 }
 
 long guestd_memory(const char *key)

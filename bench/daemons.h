@@ -37,6 +37,16 @@ uint32_t guestd_exec(struct client *c, const char *program, const char *argument
 /* "exit code 0", or gives up. */
 void guestd_exited(const struct client_msg *msg);
 
+/* Queues proc.start of PROGRAM as ID.  Or proc.stop: what KEY ("id", "label") calls NAME. */
+uint32_t guestd_start(struct client *c, const char *program, const char *id);
+uint32_t guestd_stop(struct client *c, const char *key, const char *name);
+
+/* No error, or gives up. */
+void guestd_succeeded(const struct client_msg *msg, const char *method);
+
+/* Waits for the answer to CALL, which is no error, or gives up. */
+void guestd_answered(struct client *c, uint32_t call, const char *method);
+
 /* KEY of /proc/PID/status of guestd in KiB. */
 long guestd_memory(const char *key);
 

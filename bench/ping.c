@@ -5,7 +5,6 @@
  * an interrupt and costs ten times as much.  Left alone the scheduler moves between the two, so
  * both are measured, with everybody pinned.
  */
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,25 +124,6 @@ static pid_t start_echo(void)
 	close(fds[1]);
 	echo_fd = fds[0];
 	return pid;
-}
-
-static void pin(pid_t pid, const cpu_set_t *set)
-{
-	if (sched_setaffinity(pid, sizeof(*set), set) < 0)
-		give_up("cannot pin process %d: %m", (int)pid);
-}
-
-/* The N-th processor that we may use; false where there are fewer. */
-static bool nth_cpu(const cpu_set_t *all, unsigned n, cpu_set_t *one)
-{
-	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET(cpu, all) && n-- == 0) {
-			CPU_ZERO(one);
-			CPU_SET(cpu, one);
-			return true;
-		}
-	}
-	return false;
 }
 
 static void report(struct contestant *cs, size_t n, const char *where, const char *goal)

@@ -17,8 +17,8 @@
 /* Messages taken before input and signals have their turn again. */
 #define BATCH 64
 
-static const int canceling[] = {SIGINT, SIGTERM, SIGHUP};
-static struct sigaction before[ARRAY_LEN(canceling)]; /* what the caller of guestctl had set */
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+static struct sigaction before[ARRAY_LEN(ending)]; /* what the caller of guestctl had set */
 static int signal_pipe[2] = {-1, -1};
 
 /*
@@ -27,8 +27,8 @@ static int signal_pipe[2] = {-1, -1};
  */
 static void restore_signals(void)
 {
-	for (size_t i = 0; i < ARRAY_LEN(canceling); i++)
-		sigaction(canceling[i], &before[i], NULL);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		sigaction(ending[i], &before[i], NULL);
 }
 
 static void on_signal(int number)
@@ -36,25 +36,30 @@ static void on_signal(int number)
 	int saved = errno;
 	char byte = (char)number;
 
-	restore_signals();
+	if (number != SIGWINCH) {
+		restore_signals();
+		terminal_restore(); /* the next one leaves no time for it */
+	}
 	if (write(signal_pipe[1], &byte, 1) < 0)
-		errno = 0; /* the pipe holds a signal already: as good */
+		errno = 0; /* so full of signals that nobody has the time to hear them */
 	errno = saved;
 }
 
-static int watch_signals(void)
+static int watch_signals(const struct relay *r)
 {
 	struct sigaction catch = {.sa_handler = on_signal};
 
-	if (pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	for (size_t i = 0; i < ARRAY_LEN(canceling); i++)
-		sigaction(canceling[i], NULL, &before[i]);
-	for (size_t i = 0; i < ARRAY_LEN(canceling); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		sigaction(ending[i], NULL, &before[i]);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
 		/* What nohup and a shell's background jobs ignore stays ignored. */
 		if (before[i].sa_handler != SIG_IGN)
-			sigaction(canceling[i], &catch, NULL);
+			sigaction(ending[i], &catch, NULL);
 	}
+	if (r->resized)
+		sigaction(SIGWINCH, &catch, NULL);
 	/* Whoever reads our output may go: the call is to be canceled then. */
 	signal(SIGPIPE, SIG_IGN);
 	return 0;
@@ -85,7 +90,7 @@ static int take(struct relay *r, const struct client_msg *msg)
 	/* The other side reads no more: neither do we. */
 	if (msg->type == MSG_END && msg->channel == 0)
 		r->in_fd = -1;
-	if (r->take_err)
+	if (r->take_err || !r->take)
 		return 0;
 	r->take_err = r->take(r->ctx, msg);
 	if (!r->take_err)
@@ -114,14 +119,31 @@ static int take_batch(struct relay *r, struct client_msg *msg, bool *more)
 	return 0;
 }
 
+/* Bytes that may be read now: one less than fit where a key is kept back. */
+static size_t in_room(const struct relay *r)
+{
+	size_t room = MIN(MAX_DATA, client_room(r->client, r->id));
+
+	return r->escape.key && room ? room - 1 : room;
+}
+
+/* N bytes of input, which begin at BYTES + 1.  0 or -errno. */
+static int pass(struct relay *r, char *bytes, size_t n)
+{
+	if (!r->escape.key || !terminal_is_raw())
+		return client_data(r->client, r->id, 0, bytes + 1, n);
+	n = escape_filter(&r->escape, bytes + 1, n, bytes, &r->left);
+	return client_data(r->client, r->id, 0, bytes, n);
+}
+
 /* One read's worth of input.  0 or -errno. */
 static int feed(struct relay *r)
 {
-	char bytes[MAX_DATA];
-	ssize_t n = read(r->in_fd, bytes, MIN(sizeof(bytes), client_room(r->client, r->id)));
+	char bytes[MAX_DATA + 1];
+	ssize_t n = read(r->in_fd, bytes + 1, in_room(r));
 
 	if (n > 0)
-		return client_data(r->client, r->id, 0, bytes, (size_t)n);
+		return pass(r, bytes, (size_t)n);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0)
@@ -136,15 +158,20 @@ static int hear_signal(struct relay *r)
 
 	if (read(signal_pipe[0], &byte, 1) != 1)
 		return 0;
+	if (byte == SIGWINCH) {
+		r->resized(r->ctx);
+		return 0;
+	}
 	r->signal = (unsigned char)byte;
 	r->in_fd = -1;
-	return client_cancel(r->client, r->id);
+	r->left = r->leave;
+	return r->left ? 0 : client_cancel(r->client, r->id);
 }
 
 /* Waits, unless MORE, and serves input and signals.  0 or -errno. */
 static int serve(struct relay *r, bool more)
 {
-	bool feeding = r->in_fd >= 0 && client_room(r->client, r->id) > 0;
+	bool feeding = r->in_fd >= 0 && in_room(r) > 0;
 	struct pollfd p[] = {
 		{.fd = client_fd(r->client), .events = client_events(r->client)},
 		{.fd = signal_pipe[0], .events = POLLIN},
@@ -164,7 +191,7 @@ static int run_call(struct relay *r, struct client_msg *response)
 	bool more;
 	int n = 0;
 
-	while (n == 0) {
+	while (n == 0 && !r->left) {
 		n = take_batch(r, response, &more);
 		if (n == 0)
 			n = serve(r, more);
@@ -180,29 +207,48 @@ static int finish(const struct ctl *ctl, const struct relay *r, const struct cli
 		return STATUS_SIGNALED + SIGPIPE;
 	if (r->take_err)
 		return ctl_fail(ctl, "cannot write the output: %s", strerror(-r->take_err));
+	if (r->left)
+		return 0;
 	if (msg->error && r->signal && text_is(val_get(msg->error, "code"), "canceled"))
 		return STATUS_SIGNALED + r->signal;
+	if (r->target && target_unknown(msg->error))
+		return target_fail(ctl, r->target);
 	return msg->error ? ctl_error(ctl, msg->error) : 0;
+}
+
+/* The request, up to its response in *MSG.  0 or an exit status. */
+static int attempt(const struct ctl *ctl, struct relay *r, struct client_msg *msg)
+{
+	int err;
+
+	r->params(r->ctx, client_begin(r->client, r->method, &r->id));
+	if (client_send(r->client))
+		return ctl_fail(ctl, "%s", client_why(r->client));
+	err = run_call(r, msg);
+	terminal_restore();
+	return err ? ctl_lost(ctl) : 0;
 }
 
 int relay_run(struct ctl *ctl, struct relay *r, const struct val **result)
 {
-	struct client_msg msg;
-	int err, status = ctl_connect(ctl, WINDOW, &msg);
+	struct client_msg msg = {0};
+	int err, status = ctl->client ? 0 : ctl_connect(ctl, WINDOW, &msg);
 
 	if (status)
 		return status;
 	r->client = ctl->client;
 	r->take_err = r->in_err = r->signal = 0;
-	r->params(r->ctx, client_begin(r->client, r->method, &r->id));
-	if (client_send(r->client))
-		return ctl_fail(ctl, "%s", client_why(r->client));
-	err = watch_signals();
+	r->left = false;
+	err = watch_signals(r);
 	if (err)
 		return ctl_fail(ctl, "cannot make a pipe: %s", strerror(-err));
-	err = run_call(r, &msg);
+	do {
+		status = attempt(ctl, r, &msg);
+	} while (!status && !r->left && r->target && target_unknown(msg.error) &&
+		 target_next(r->target));
 	restore_signals();
+	signal(SIGWINCH, SIG_DFL);
 	signal(SIGPIPE, SIG_DFL);
-	*result = msg.result;
-	return err ? ctl_lost(ctl) : finish(ctl, r, &msg);
+	*result = r->left ? NULL : msg.result;
+	return status ? status : finish(ctl, r, &msg);
 }

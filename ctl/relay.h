@@ -1,9 +1,10 @@
 /*
  * ctl/relay.h - a whole call between the agent and our own descriptors
  *
- * Connects, sends the request and runs the call to its response: what comes goes to a callback,
+ * Connects where that was not done, sends the request and runs the call to its response: what comes goes to a callback,
  * a descriptor feeds channel 0 as far as the agent gives credit.  The first SIGINT, SIGTERM or
- * SIGHUP cancels the call; the second ends us, in whatever we are blocked.
+ * SIGHUP cancels the call, or leaves it; the second ends us, in whatever we are blocked.  A
+ * terminal that was set raw meanwhile is given back in all of these cases.
  *
  * Thread: main, one relay at a time (signal handlers have no context).
  */
@@ -15,18 +16,28 @@
 
 #include "base/check.h"
 #include "ctl/command.h"
+#include "ctl/target.h"
+#include "ctl/terminal.h"
 
 struct relay {
 	/* in */
 	const char *method;
 	void (*params)(void *ctx, struct enc *e); /* encodes the parameters: one value */
 	/*
-	 * Each data, end and event of the call.  0, or -errno when it has nowhere to go any
-	 * more: then the call is canceled and the rest dropped.
+	 * Each data, end and event of the call; NULL: they are dropped.  0, or -errno when it
+	 * has nowhere to go any more: then the call is canceled and the rest dropped.
 	 */
 	int (*take)(void *ctx, const struct client_msg *msg);
+	/* Our terminal has another size.  NULL: it does not matter. */
+	void (*resized)(void *ctx);
 	void *ctx;
-	int in_fd; /* to channel 0, with its end; -1: none.  Stays the caller's */
+	int in_fd; /* to channel 0, with its end; -1: none.  Stays the caller's; take may set it */
+	struct target *target; /* what params encodes, tried in its turns; NULL: none */
+	struct escape escape;  /* of what a raw terminal feeds: leaves the call */
+	bool leave;            /* the first signal leaves the call instead of canceling it */
+
+	/* out */
+	bool left; /* without the call's end: we only went away */
 
 	/* private */
 	struct client *client;
@@ -36,9 +47,9 @@ struct relay {
 };
 
 /*
- * 0 with the result, which lives as long as the connection is not used; or an exit status, with
- * the reason on stderr: 128 and the signal's number, too, for a call that a signal canceled and,
- * as SIGPIPE would have it, when nobody reads our output.
+ * 0 with the result, which lives as long as the connection is not used (NULL where the call was
+ * left); or an exit status, with the reason on stderr: 128 and the signal's number, too, for a call
+ * that a signal canceled and, as SIGPIPE would have it, when nobody reads our output.
  */
 MUST_CHECK int relay_run(struct ctl *ctl, struct relay *r, const struct val **result);
 

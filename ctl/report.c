@@ -2,11 +2,13 @@
 #include "ctl/report.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/json.h"
+#include "ctl/terminal.h"
 #include "ctl/text.h"
 
 static void prefix(const struct ctl *ctl)
@@ -20,7 +22,7 @@ static void line(const struct ctl *ctl, const char *message)
 {
 	prefix(ctl);
 	text_clean(stderr, message, strlen(message));
-	fputc('\n', stderr);
+	fputs(terminal_is_raw() ? "\r\n" : "\n", stderr);
 }
 
 int report(const struct ctl *ctl, int status, const char *code, const char *message)
@@ -42,6 +44,14 @@ void report_note(const struct ctl *ctl, const char *fmt, ...)
 	va_end(ap);
 	if (!ctl->json)
 		line(ctl, message);
+}
+
+void report_gap(const struct ctl *ctl, const struct val *event)
+{
+	uint64_t lost;
+
+	if (val_uint(val_get(event, "lost"), &lost))
+		report_note(ctl, "%" PRIu64 " bytes of its output are gone", lost);
 }
 
 int ctl_error(const struct ctl *ctl, const struct val *error)

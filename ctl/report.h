@@ -12,4 +12,7 @@ int report(const struct ctl *ctl, int status, const char *code, const char *mess
 /* A remark that changes nothing: "guestctl: exec: …".  Left out with --json. */
 void report_note(const struct ctl *ctl, const char *fmt, ...) PRINTF(2, 3);
 
+/* A `gap` event: bytes that the agent no longer had for us. */
+void report_gap(const struct ctl *ctl, const struct val *event);
+
 #endif

@@ -6,33 +6,27 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "ctl/parse.h"
 
-enum { OPT_TARGET = 256, OPT_TIMEOUT, OPT_ID };
+enum { OPT_TARGET = 256, OPT_TIMEOUT, OPT_ID, OPT_LABEL, OPT_ESCAPE };
 
 static const struct option options[] = {
 	{"target", required_argument, NULL, OPT_TARGET},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"id", required_argument, NULL, OPT_ID},
+	{"label", required_argument, NULL, OPT_LABEL},
+	{"escape", required_argument, NULL, OPT_ESCAPE},
 	{0},
 };
-
-/* Seconds, with a fraction or without, at most ten years. */
-static bool seconds(const char *text, uint64_t *ms)
-{
-	char *end;
-	double s = strtod(text, &end);
-
-	if (end == text || *end || !(s >= 0 && s <= 315576000))
-		return false;
-	*ms = (uint64_t)(s * 1000 + 0.5);
-	return s == 0 || *ms > 0;
-}
 
 static int take_option(const struct ctl *ctl, char **argv, struct spawn *spawn, int option)
 {
 	switch (option) {
 	case 'i':
 		spawn->input = true;
+		return 0;
+	case 't':
+		spawn->tty = true;
 		return 0;
 	case 'u':
 		spawn->user = optarg;
@@ -49,12 +43,19 @@ static int take_option(const struct ctl *ctl, char **argv, struct spawn *spawn, 
 		spawn->target = optarg;
 		return 0;
 	case OPT_TIMEOUT:
-		if (seconds(optarg, &spawn->timeout_ms))
+		if (parse_seconds(optarg, &spawn->timeout_ms))
 			return 0;
 		return ctl_usage(ctl, "--timeout takes seconds, not %s", optarg);
 	case OPT_ID:
 		spawn->id = optarg;
 		return 0;
+	case OPT_LABEL:
+		spawn->label = optarg;
+		return 0;
+	case OPT_ESCAPE:
+		if (escape_parse(&spawn->escape, optarg))
+			return 0;
+		return ctl_usage(ctl, "--escape takes a character, not %s", optarg);
 	default:
 		return ctl_bad_option(ctl, argv);
 	}
@@ -65,14 +66,15 @@ int spawn_parse(const struct ctl *ctl, int argc, char **argv, struct spawn *spaw
 	int option, status;
 
 	*spawn = (struct spawn){.env = xcalloc((size_t)argc, sizeof(*spawn->env))};
-	while ((option = getopt_long(argc, argv, "+iu:C:e:", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "+itu:C:e:", options, NULL)) != -1) {
 		status = take_option(ctl, argv, spawn, option);
 		if (status)
 			return status;
 	}
 	spawn->argv = argv + optind;
 	spawn->n_argv = (size_t)(argc - optind);
-	return spawn->n_argv ? 0 : ctl_usage(ctl, "nothing to run");
+	spawn->window = terminal_window();
+	return 0;
 }
 
 void spawn_fini(struct spawn *spawn)
@@ -120,20 +122,14 @@ static size_t text(struct enc *e, const char *key, const char *value)
 	return value != NULL;
 }
 
-void spawn_encode(const struct spawn *spawn, struct enc *e)
+size_t spawn_encode_common(const struct spawn *spawn, struct enc *e)
 {
-	size_t mark = enc_map_begin(e);
-	size_t n = 2;
+	size_t n = text(e, "user", spawn->user);
 
-	enc_str(e, "argv");
-	enc_array(e, spawn->n_argv);
-	for (size_t i = 0; i < spawn->n_argv; i++)
-		enc_text(e, spawn->argv[i], strlen(spawn->argv[i]));
-	enc_kv_bool(e, "stdin", spawn->input);
-	n += text(e, "user", spawn->user);
 	n += text(e, "cwd", spawn->cwd);
 	n += text(e, "target", spawn->target);
 	n += text(e, "id", spawn->id);
+	n += text(e, "label", spawn->label);
 	if (spawn->timeout_ms) {
 		enc_kv_uint(e, "timeout_ms", spawn->timeout_ms);
 		n++;
@@ -142,6 +138,37 @@ void spawn_encode(const struct spawn *spawn, struct enc *e)
 		enc_str(e, "env");
 		encode_env(spawn, e);
 		n++;
+	}
+	return n;
+}
+
+size_t spawn_encode_window(const struct spawn *spawn, struct enc *e)
+{
+	const char *type = getenv("TERM");
+
+	/* Without a terminal of ours, what terminals have always been. */
+	enc_kv_uint(e, "rows", spawn->window.rows ? spawn->window.rows : 24);
+	enc_kv_uint(e, "cols", spawn->window.cols ? spawn->window.cols : 80);
+	return 2 + text(e, "term", type && *type ? type : NULL);
+}
+
+void spawn_encode(const struct spawn *spawn, struct enc *e)
+{
+	size_t mark = enc_map_begin(e);
+	size_t n = spawn_encode_common(spawn, e) + 2;
+
+	enc_str(e, "argv");
+	enc_array(e, spawn->n_argv);
+	for (size_t i = 0; i < spawn->n_argv; i++)
+		enc_text(e, spawn->argv[i], strlen(spawn->argv[i]));
+	if (spawn->tty) {
+		size_t pty;
+
+		enc_str(e, "pty");
+		pty = enc_map_begin(e);
+		enc_map_end(e, pty, spawn_encode_window(spawn, e));
+	} else {
+		enc_kv_bool(e, "stdin", spawn->input);
 	}
 	enc_map_end(e, mark, n);
 }

@@ -24,7 +24,7 @@ static void schedule(struct req *req)
 {
 	struct chan *ch = &req->chan;
 
-	if (!ch->ready || ch->credit == 0 || !list_empty(&ch->link))
+	if (!list_empty(&ch->link) || !(ch->events_ready || (ch->ready && ch->credit)))
 		return;
 	list_add_tail(&req->conn->sendable, &ch->link);
 	conn_flush_later(req->conn);
@@ -36,17 +36,27 @@ void chan_ready(struct req *req)
 	schedule(req);
 }
 
+void chan_events_ready(struct req *req)
+{
+	req->chan.events_ready = true;
+	schedule(req);
+}
+
 bool chan_pull(struct req *req, struct chunk *chunk)
 {
 	struct chan *ch = &req->chan;
 	size_t max = (size_t)MIN(ch->credit, MAX_DATA);
 
-	max = MIN(max, req->conn->max_frame - DATA_HEADER_MAX);
-	ch->ready = ch->ops->pull(ch->owner, max, chunk);
-	if (ch->ready && chunk->bytes)
-		return true;
+	if (ch->events_ready) {
+		ch->events_ready = ch->ops->events(ch->owner);
+	} else {
+		max = MIN(max, req->conn->max_frame - DATA_HEADER_MAX);
+		ch->ready = ch->ops->pull(ch->owner, max, chunk);
+		if (ch->ready)
+			return true;
+	}
 	list_del(&ch->link);
-	schedule(req); /* only events: at the end of the line */
+	schedule(req); /* at the end of the line */
 	return false;
 }
 

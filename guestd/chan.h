@@ -27,7 +27,7 @@ struct req;
 
 enum channel { CHANNEL_IN = 0, CHANNEL_OUT = 1, CHANNEL_ERR = 2 };
 
-/* Events that one pull may queue. */
+/* Events that may be queued at once. */
 #define EVENT_BATCH (64u << 10)
 
 /* A stretch of bytes to be sent on one channel. */
@@ -38,12 +38,13 @@ struct chunk {
 };
 
 struct chan_ops {
-	/*
-	 * The next bytes, at most MAX; false when there are none now (chan_ready tells of more).
-	 * Events whose queue must not grow go out here as well: at most EVENT_BATCH bytes of them,
-	 * and chunk->bytes is NULL then.
-	 */
+	/* The next bytes, at most MAX; false when there are none now (chan_ready tells of more). */
 	bool (*pull)(void *owner, size_t max, struct chunk *chunk);
+	/*
+	 * Queues events that wait elsewhere, about EVENT_BATCH bytes of them; false when there are
+	 * none left (chan_events_ready tells of more).  They need room, as bytes do, but no credit.
+	 */
+	bool (*events)(void *owner);
 	/* CHUNK is on its way: forget its bytes.  May end the request. */
 	void (*taken)(void *owner, const struct chunk *chunk);
 	/* LEN bytes for CHANNEL, borrowed during the call.  NULL: input is dropped. */
@@ -65,15 +66,17 @@ struct chan {
 	uint64_t consumed;    /* of those sent: consumed, and not granted anew yet */
 	size_t input_pending; /* given to data() and not consumed */
 	bool input_ended;
-	bool ready; /* pull may have something */
+	bool ready;        /* pull may have something */
+	bool events_ready; /* events may */
 	bool canceled;
 };
 
 /* Turns REQ into a stream.  OPS is static; OWNER lives until the request ends or gone(). */
 void chan_open(struct req *req, const struct chan_ops *ops, void *owner);
 
-/* There are bytes to pull.  Idempotent. */
+/* There are bytes to pull, or events to be asked for.  Idempotent. */
 void chan_ready(struct req *req);
+void chan_events_ready(struct req *req);
 
 /* LEN bytes given to data() are gone. */
 void chan_consumed(struct req *req, size_t len);

@@ -157,6 +157,14 @@ static int set_default_user(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_cgroup(const char *value, struct why *why)
+{
+	if (*value != '/' && strcmp(value, "auto") != 0 && strcmp(value, "off") != 0)
+		return bad(why, "cgroup is auto, off or an absolute path, not %s", value);
+	conf.cgroup = xstrdup(value);
+	return 0;
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -181,6 +189,8 @@ static const struct key {
 	{"run-dir", "DIR", "where run-time files go (/run/guestd)", set_run_dir},
 	{"default-user", "USER", "whom processes run as unless a call says otherwise",
 		set_default_user},
+	{"cgroup", "PATH", "auto, off or a cgroup of our own, for one below it a process (auto)",
+		set_cgroup},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
 };
 
@@ -343,6 +353,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 
 	*action = ACTION_RUN;
 	conf.run_dir = "/run/guestd";
+	conf.cgroup = "auto";
 	peer_policy_init(&conf.peers);
 	if (set_listen("vsock:1024", &why))
 		return 1;

@@ -81,10 +81,16 @@ static void bury(struct grave *grave)
 	free(conn);
 }
 
-static void drop_reqs(struct conn *conn)
+static void drop_calls(struct conn *conn)
 {
 	while (!list_empty(&conn->reqs))
 		req_drop(LIST_FIRST(&conn->reqs, struct req, link));
+	while (!list_empty(&conn->watches)) {
+		struct conn_watch *watch = LIST_FIRST(&conn->watches, struct conn_watch, link);
+
+		list_del(&watch->link);
+		watch->gone(watch);
+	}
 }
 
 void conn_kill(struct conn *conn, const char *why)
@@ -98,7 +104,7 @@ void conn_kill(struct conn *conn, const char *why)
 	ev_timer_stop(loop_ev(), &conn->soon);
 	ev_timer_stop(loop_ev(), &conn->alive);
 	ev_timer_stop(loop_ev(), &conn->watch);
-	drop_reqs(conn);
+	drop_calls(conn);
 	turn_cancel(&conn->turn);
 	list_del(&conn->link);
 	conns.n--;
@@ -137,7 +143,7 @@ void conn_goodbye(struct conn *conn, int err, const char *why)
 	}
 	log_limited(LOG_INFO, "conn", "goodbye conn=%u code=%s why=\"%s\"", conn->number,
 		err_name(err), why);
-	drop_reqs(conn);
+	drop_calls(conn);
 	failure_set(&f, err, NULL, NULL, "%s", why);
 	conn_message_begin(conn, &e);
 	enc_array(&e, 3);
@@ -492,6 +498,7 @@ void conn_new(int fd, bool need_token)
 	list_init(&conn->sendable);
 	list_init(&conn->replies);
 	list_init(&conn->reqs);
+	list_init(&conn->watches);
 	list_add_tail(&conns.all, &conn->link);
 	conns.n++;
 	turn_init(&conn->turn, on_turn_end);

@@ -44,6 +44,7 @@ struct conn {
 	struct list sendable; /* req.chan.link: has data and credit, in turn */
 	struct list replies;  /* req.reply_link: a response waits for room */
 	struct list reqs;     /* req.link */
+	struct list watches;  /* conn_watch.link */
 	unsigned n_reqs;
 	struct req *by_id[CONN_REQ_BUCKETS];
 	size_t arena_bytes;   /* parameters of open calls */
@@ -66,6 +67,12 @@ struct conn {
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;
 	ev_tstamp linger_since;
+};
+
+/* Somebody who wants to know when a connection ends; its calls are gone by then. */
+struct conn_watch {
+	struct list link; /* conn.watches; initialised by its owner */
+	void (*gone)(struct conn_watch *watch);
 };
 
 /* Takes FD.  With too many connections the peer gets a goodbye. */

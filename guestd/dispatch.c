@@ -25,24 +25,26 @@ static void start_call(
 	struct conn *conn, uint32_t id, const struct method *m, const struct span *params)
 {
 	static const struct arg no_args[] = {ARG_END};
+	const struct arg *table = m->args ? m->args : no_args;
 	const char *limit;
 	char why[200];
 	struct req *req;
 	void *args;
 	int err;
 
-	req = req_new(conn, id, m, m->args_size + 16 + args_size(params), &limit);
+	req = req_new(conn, id, m, m->args_size + 16 + args_size(table, params), &limit);
 	if (!req) {
 		refuse(conn, id, ERR_LIMIT, limit);
 		return;
 	}
 	args = arena_alloc(req->params, m->args_size);
 	ASSERT(args);
-	err = args_decode(m->args ? m->args : no_args, params, args, req->params, why, sizeof(why));
+	err = args_decode(table, params, args, req->params, why, sizeof(why));
 	if (err) {
 		req_fail(req, err, "%s", why);
 		return;
 	}
+	req->args = args;
 	m->call(req, args);
 }
 

@@ -21,6 +21,11 @@ const struct identity *identity(void)
 	return &self;
 }
 
+void identity_set_cgroups(bool there)
+{
+	self.cgroups = there;
+}
+
 void identity_init(void)
 {
 	unsigned char random[16];

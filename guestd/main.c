@@ -23,6 +23,7 @@
 #include "guestd/area.h"
 #include "guestd/config.h"
 #include "guestd/conn.h"
+#include "guestd/emit.h"
 #include "guestd/identity.h"
 #include "guestd/job.h"
 #include "guestd/listener.h"
@@ -48,7 +49,9 @@ static struct {
 static void usage(void)
 {
 	printf("usage: guestd [OPTION]...\n"
-	       "The agent of a virtual machine: serves its host over virtio-vsock.\n\n");
+	       "       guestd emit TYPE [DATA|-]\n"
+	       "The agent of a virtual machine: serves its host over virtio-vsock.\n"
+	       "emit, run by a process of the agent's, tells the host of an event.\n\n");
 	config_print_options();
 	printf("  --config FILE              key = value lines, keys named as the options above\n"
 	       "                             (/etc/guestd.conf where it exists)\n"
@@ -152,6 +155,9 @@ static int start(char *why, size_t why_len)
 
 	if (!err)
 		err = watch_signals();
+	if (mkdir(config()->run_dir, 0755) < 0 && errno != EEXIST)
+		log_warn("main", "cannot make run-dir=%s err=%s", config()->run_dir,
+			err_name(-errno));
 	for (const struct area *const *a = __start_areas; !err && a < __stop_areas; a++)
 		err = (*a)->start ? (*a)->start() : 0;
 	if (err) {
@@ -159,9 +165,6 @@ static int start(char *why, size_t why_len)
 		return err;
 	}
 	set_up_limits(); /* after the areas: they note what children are to have */
-	if (mkdir(config()->run_dir, 0755) < 0 && errno != EEXIST)
-		log_warn("main", "cannot make run-dir=%s err=%s", config()->run_dir,
-			err_name(-errno));
 	return listeners_start(why, why_len);
 }
 
@@ -237,9 +240,16 @@ static int run_as_init(char **argv)
 
 int main(int argc, char **argv)
 {
+	bool init = getpid() == 1; /* its arguments are the kernel's */
+
+	if (!init && argc > 1 && strcmp(argv[1], "emit") == 0) {
+		set_up_stdio();
+		return emit(argc - 2, argv + 2);
+	}
 	set_up_signals();
+	sys_malloc_setup();
 	umask(022);
-	if (getpid() == 1)
+	if (init)
 		return run_as_init(argv);
 	set_up_stdio();
 	return run(argc, argv);

@@ -39,6 +39,8 @@ void source_poll(struct source *s)
 		return;
 	if (ring_prepare(&s->ring, s->floor(s), iov) == 0) {
 		ev_io_stop(loop_ev(), &s->io);
+		if (s->full)
+			s->full(s);
 		return;
 	}
 	limit(iov, READ_MAX);
@@ -80,14 +82,15 @@ void source_fini(struct source *s)
 	ring_fini(&s->ring);
 }
 
-void source_start(struct source *s, int fd)
+void source_start(struct source *s, int fd, bool tty)
 {
 	s->fd = fd;
 	/*
 	 * A hang-up counts as both events in libev, which then tells epoll that it had not asked
 	 * for one of them: asking for both, of an end that is never writable, saves the call.
 	 */
-	ev_io_set(&s->io, fd, EV_READ | EV_WRITE);
+	ev_io_set(&s->io, fd, tty ? EV_READ : EV_READ | EV_WRITE);
+	s->wide = tty;
 	ev_io_start(loop_ev(), &s->io);
 }
 
@@ -132,6 +135,7 @@ static void on_sink(struct ev_loop *ev, struct ev_io *w, int revents)
 		n = sink_push(s, buf_bytes(&s->queue), n);
 	if (n)
 		buf_consume(&s->queue, n);
+	s->gone += n;
 	if (buf_len(&s->queue) == 0) {
 		ev_io_stop(ev, w);
 		if (s->ending)
@@ -166,10 +170,13 @@ ssize_t sink_write(struct sink *s, const char *bytes, size_t len)
 {
 	size_t n = 0;
 
-	if (s->ending || s->broken)
+	if (s->ending || s->broken) {
+		s->gone += len;
 		return (ssize_t)len;
+	}
 	if (buf_len(&s->queue) == 0)
 		n = sink_push(s, bytes, len);
+	s->gone += n;
 	if (n < len) {
 		if (buf_add(&s->queue, bytes + n, len - n) < 0)
 			return -ENOBUFS;

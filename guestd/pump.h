@@ -34,6 +34,8 @@ struct source {
 	uint64_t (*floor)(struct source *source);
 	/* The ring has more bytes, or eof was set. */
 	void (*more)(struct source *source);
+	/* It holds all that it may until a reader moves; NULL = nobody cares. */
+	void (*full)(struct source *source);
 };
 
 /* Not reading yet.  LIMIT bytes are kept at most. */
@@ -41,8 +43,8 @@ void source_init(struct source *s, size_t limit, struct ring_budget *budget,
 	uint64_t (*floor)(struct source *source), void (*more)(struct source *source));
 void source_fini(struct source *s);
 
-/* Takes FD and reads from it. */
-void source_start(struct source *s, int fd);
+/* Takes FD and reads from it.  TTY: it is a terminal, which can be written to as well. */
+void source_start(struct source *s, int fd, bool tty);
 
 /* Reads what is there now, without waiting for the loop to say so. */
 void source_poll(struct source *s);
@@ -51,7 +53,8 @@ void source_poll(struct source *s);
 void source_resume(struct source *s);
 
 struct sink {
-	bool broken; /* nobody reads at the other end; what is written is dropped */
+	bool broken;    /* nobody reads at the other end; what is written is dropped */
+	uint64_t gone;  /* bytes, written or dropped, since the start */
 
 	/* private */
 	int fd; /* -1: not started, or closed */

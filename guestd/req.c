@@ -112,17 +112,22 @@ void req_reply_begin(struct req *req, struct enc *e)
 	enc_nil(e);
 }
 
-void req_reply_end(struct req *req, struct enc *e)
+int req_try_reply_end(struct req *req, struct enc *e)
 {
 	int err = enc_frame_end(e, req->conn->max_frame);
 
-	if (err) {
-		req_fail(req, ERR_LIMIT, "the result is longer than max_frame (%u)",
-			req->conn->max_frame);
-		return;
-	}
+	if (err)
+		return err;
 	conn_flush_later(req->conn);
 	req_free(req);
+	return 0;
+}
+
+void req_reply_end(struct req *req, struct enc *e)
+{
+	if (req_try_reply_end(req, e))
+		req_fail(req, ERR_LIMIT, "the result is longer than max_frame (%u)",
+			req->conn->max_frame);
 }
 
 void respond_error(struct conn *conn, uint32_t id, const struct failure *f)

@@ -31,6 +31,7 @@ struct req {
 	uint32_t id;
 	const struct method *method;
 	struct arena *params; /* what the parameters were decoded into; NULL when taken */
+	void *args;           /* the method's struct, in there */
 	struct chan chan;
 	struct list reply_link; /* conn.replies */
 	void (*reply_fn)(struct req *req);
@@ -43,6 +44,9 @@ struct req *req_find(struct conn *conn, uint32_t id);
 void req_reply_begin(struct req *req, struct enc *e);
 /* Frees REQ.  A result longer than max_frame becomes the error `limit`. */
 void req_reply_end(struct req *req, struct enc *e);
+
+/* 0, with REQ freed; or an error, and nothing has happened: try again with a shorter result. */
+MUST_CHECK int req_try_reply_end(struct req *req, struct enc *e);
 
 /* Answers with an error.  Frees REQ. */
 void req_fail(struct req *req, int err, const char *fmt, ...) PRINTF(3, 4);

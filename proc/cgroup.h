@@ -12,6 +12,11 @@
  * Where there is only cgroup v1, or OWN cannot be written to, there are none: cgroup_new gives
  * NULL and process trees are found in other ways (tree.h).
  *
+ *	cgroup.c         whose each is, the spare ones, what the kernel tells of them
+ *	cgroup_base.c    where OWN is, and what can be had there
+ *	cgroup_limits.c  memory, cpu, pids
+ *	cgfs.c           reading, writing and removing
+ *
  * Thread: loop.
  */
 #ifndef PROC_CGROUP_H
@@ -25,8 +30,6 @@
 #include "base/check.h"
 #include "proto/err.h"
 
-struct tree;
-
 struct cgroup_limits {
 	uint64_t memory;       /* bytes; 0 = none, as below */
 	uint64_t cpu_ms_per_s; /* of one processor; 2000 = two of them */
@@ -37,31 +40,35 @@ struct cgroup;
 
 /* Whoever holds a cgroup. */
 struct cgroup_ops {
-	/* Its last process is gone.  Told once after each cgroup_watch. */
+	/* Its last process is gone.  Told once after each cgroup_watch; may release it. */
 	void (*emptied)(void *owner);
-	/* The kernel killed in it for want of memory; N times since cgroup_new. */
+	/*
+	 * The kernel killed in it for want of memory; N times since cgroup_new, which is more than
+	 * was told before.  The kernel is slow to say so: the first to find out may be
+	 * cgroup_oom_kills or cgroup_release, which then call this.  It must not release it.
+	 */
 	void (*oom)(void *owner, uint64_t n);
 };
 
 /* Makes OWN/guestd.PID.  Never fails: what is not there is logged, and is not used. */
 void cgroup_start(void);
 
-/* Ends in order: what is empty is removed. */
+/* Ends in order: what is empty is removed.  Of those still held only cgroup_release is of use. */
 void cgroup_stop(void);
 
 /* For system.info: are there cgroups? */
 bool cgroup_available(void);
 
 /*
- * An empty cgroup.  NULL with f->err 0 where there are none and no limit was asked for; NULL with F
+ * An empty cgroup.  NULL with f->err 0 where none can be had and no limit was asked for; NULL with F
  * filled (ERR_UNSUPPORTED, naming the controller; or an errno; stage "cgroup") otherwise.
  */
 struct cgroup *cgroup_new(const struct cgroup_limits *limits, const struct cgroup_ops *ops,
 	void *owner, struct failure *f);
 
 /*
- * The owner needs it no more.  An empty one is used again or removed; one in which something
- * lives on stays until that is gone.
+ * The owner needs it no more, and hears of it no more.  An empty one is used again or removed; one
+ * in which something lives on stays until that is gone.  NULL is fine.
  */
 void cgroup_release(struct cgroup *cg);
 
@@ -77,7 +84,10 @@ void cgroup_watch(struct cgroup *cg);
 /* Times that the kernel killed in it for want of memory, since cgroup_new; asks the kernel. */
 uint64_t cgroup_oom_kills(struct cgroup *cg);
 
-/* KILL to all that is in it and below it, and to all that they fork meanwhile. */
+/*
+ * KILL to all that is in it and below it.  Before Linux 5.14 some that they fork meanwhile may be
+ * missed: call it again until it is empty.
+ */
 void cgroup_kill(struct cgroup *cg);
 
 /* Calls FN with each process in it and below it, until FN returns false. */

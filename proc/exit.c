@@ -2,9 +2,12 @@
 #include "proc/exit.h"
 
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 
 #include "base/check.h"
+#include "proc/artifacts.h"
 
 /* sigabbrev_np(3) does this, but musl has none. */
 #define S(name) [SIG##name] = "SIG" #name
@@ -24,37 +27,78 @@ static uint64_t ms(struct timeval t)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_usec / 1000;
 }
 
-size_t exit_encode(const struct exit_record *x, struct enc *e)
+int signal_number(const char *text)
 {
-	const char *name = NULL;
-	size_t n = 17;
+	char *end;
+	long n = strtol(text, &end, 10);
 
-	if (WIFSIGNALED(x->status)) {
+	if (*text && !*end)
+		return n > 0 && n <= SIGRTMAX ? (int)n : -1;
+	if (strncasecmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (size_t i = 1; i < ARRAY_LEN(signal_names); i++) {
+		if (signal_names[i] && strcasecmp(signal_names[i] + 3, text) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+const char *signal_check(const char *text)
+{
+	return signal_number(text) < 0 ? "a signal: TERM, SIGTERM or 15" : NULL;
+}
+
+static size_t encode_status(const struct exit_record *x, struct enc *e)
+{
+	const char *name = WIFSIGNALED(x->status) ? signal_name(WTERMSIG(x->status)) : NULL;
+
+	if (x->running || WIFSIGNALED(x->status))
 		enc_kv_nil(e, "code");
-		enc_kv_int(e, "signal", WTERMSIG(x->status));
-		name = signal_name(WTERMSIG(x->status));
-	} else {
+	else
 		enc_kv_int(e, "code", WEXITSTATUS(x->status));
+	if (x->running || !WIFSIGNALED(x->status))
 		enc_kv_nil(e, "signal");
-	}
-	if (name) {
-		enc_kv_str(e, "signal_name", name);
-		n++;
-	}
-	enc_kv_bool(e, "timed_out", x->timed_out);
-	enc_kv_bool(e, "oom_killed", false);
-	enc_kv_bool(e, "core", WIFSIGNALED(x->status) && WCOREDUMP(x->status));
+	else
+		enc_kv_int(e, "signal", WTERMSIG(x->status));
+	if (x->running || !name)
+		return 2;
+	enc_kv_str(e, "signal_name", name);
+	return 3;
+}
+
+static size_t encode_times(const struct exit_record *x, struct enc *e)
+{
 	enc_kv_uint(e, "started_us", x->started_us);
+	if (x->running) {
+		enc_kv_nil(e, "exited_us");
+		enc_kv_bool(e, "running", true);
+		return 3;
+	}
 	enc_kv_uint(e, "exited_us", x->exited_us);
 	enc_kv_uint(e, "duration_ms", x->duration_us / 1000);
 	enc_kv_uint(e, "duration_us", x->duration_us);
 	enc_kv_uint(e, "user_ms", ms(x->usage.ru_utime));
 	enc_kv_uint(e, "system_ms", ms(x->usage.ru_stime));
 	enc_kv_uint(e, "max_rss", (uint64_t)x->usage.ru_maxrss * 1024); /* the kernel counts KiB */
+	return 7;
+}
+
+size_t exit_encode(const struct exit_record *x, struct enc *e)
+{
+	size_t n = encode_status(x, e);
+
+	enc_kv_bool(e, "timed_out", x->timed_out);
+	enc_kv_bool(e, "oom_killed", x->oom_killed);
+	enc_kv_bool(e, "core", !x->running && WIFSIGNALED(x->status) && WCOREDUMP(x->status));
+	n += encode_times(x, e);
 	enc_kv_uint(e, "stdout_bytes", x->bytes[0]);
 	enc_kv_uint(e, "stderr_bytes", x->bytes[1]);
 	enc_kv_uint(e, "stdout_dropped", x->dropped[0]);
 	enc_kv_uint(e, "stderr_dropped", x->dropped[1]);
 	enc_kv_bool(e, "eof", x->eof);
-	return n;
+	if (!x->artifacts)
+		return n + 8;
+	enc_str(e, "artifacts");
+	artifacts_encode(x->artifacts, e);
+	return n + 9;
 }

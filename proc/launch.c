@@ -1,8 +1,8 @@
 /*
  * proc/launch.c - from a description to a running program
  *
- * Users are known, pipes are made, a child is cloned; when its exec is told of, the pipes get
- * their pumps and the followers hear that it started.
+ * Users are known, a cgroup and pipes or a terminal are made, a child is cloned; when its exec is
+ * told of, the pipes get their pumps and the followers hear that it started.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,8 +12,11 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "guestd/config.h"
+#include "guestd/event.h"
 #include "guestd/loop.h"
+#include "proc/cgroup.h"
 #include "proc/process_impl.h"
 
 /* How often the user files may change under a spawn before it is given up. */
@@ -57,7 +60,6 @@ static int make_pipes(const struct spec *spec, struct process_pipes *t)
 {
 	int err = 0;
 
-	*t = NO_PIPES;
 	if (spec->want_stdin)
 		err = make_pipe(t->in, 1);
 	if (!err)
@@ -93,24 +95,27 @@ void launch_free_spawn(struct process *p)
 	p->spawn_arena = NULL;
 }
 
-static const char *stage_path(const struct spawn *s)
-{
-	if (s->stage == SPAWN_CHDIR)
-		return s->cwd;
-	return s->stage == SPAWN_EXEC ? s->argv[0] : NULL;
-}
-
 static void spawn_failed(struct process *p, const struct spawn *s)
 {
+	static const char *const attempt[] = {
+		[SPAWN_USER] = "become the user ",
+		[SPAWN_PTY] = "get a terminal",
+		[SPAWN_CGROUP] = "enter a cgroup",
+		[SPAWN_RLIMIT] = "set the limits or the priority",
+		[SPAWN_CHDIR] = "enter the directory ",
+		[SPAWN_EXEC] = "run ",
+	};
+	const char *what = s->stage == SPAWN_CHDIR  ? s->cwd
+			   : s->stage == SPAWN_EXEC ? s->argv[0]
+						    : NULL;
 	struct failure f;
-	const char *path = stage_path(s);
 
-	failure_set(&f, s->err, spawn_stage_name(s->stage), path, "cannot %s%s%s: %s",
-		s->stage == SPAWN_CHDIR    ? "enter the directory "
-		: s->stage == SPAWN_EXEC   ? "run "
-		: s->stage == SPAWN_RLIMIT ? "set the limits or the priority"
-					   : "become the user ",
-		path ? path : "", s->stage == SPAWN_USER ? s->account.name : "", strerror(-s->err));
+	failure_set(&f, s->err, spawn_stage_name(s->stage), what, "cannot %s%s: %s",
+		attempt[s->stage],
+		what                     ? what
+		: s->stage == SPAWN_USER ? s->account.name
+					 : "",
+		strerror(-s->err));
 	process_fail(p, &f);
 }
 
@@ -119,7 +124,9 @@ static void try_again(struct process *p)
 	struct failure f;
 
 	child_forget(&p->child); /* it is on its way out, and reaped like an orphan */
+	process_leave_cgroup(p);
 	launch_close_pipes(&p->pipes);
+	terminal_close(&p->tty);
 	ev_timer_stop(loop_ev(), &p->timeout);
 	p->state = PROCESS_WAITING;
 	if (p->stopping) {
@@ -131,6 +138,55 @@ static void try_again(struct process *p)
 	} else {
 		users_load(&p->users);
 	}
+}
+
+/* What is asked of it later, when the spawn is gone. */
+static void note_account(struct process *p, const struct spawn *s)
+{
+	p->user = xstrdup(s->account.name);
+	p->shell = xstrdup(s->account.shell);
+	p->cwd = xstrdup(s->at_root ? "/" : s->cwd);
+	if (p->spec->artifacts.n) {
+		p->account = xmalloc(sizeof(*p->account));
+		*p->account = s->account;
+	}
+}
+
+static void connect_terminal(struct process *p)
+{
+	int in = fcntl(p->tty.master, F_DUPFD_CLOEXEC, 3);
+
+	if (in < 0)
+		log_warn("process", "no input for the terminal id=%s err=%s", p->id,
+			err_name(-errno));
+	else
+		sink_start(&p->in, in);
+	source_start(&p->out[0].source, take_fd(&p->tty.master), true);
+	p->out[1].source.eof = true;
+}
+
+static void connect_streams(struct process *p)
+{
+	if (p->spec->pty.given) {
+		connect_terminal(p);
+		return;
+	}
+	source_start(&p->out[0].source, take_fd(&p->pipes.out[0]), false);
+	if (p->spec->merge)
+		p->out[1].source.eof = true;
+	else
+		source_start(&p->out[1].source, take_fd(&p->pipes.err[0]), false);
+	if (p->spec->want_stdin)
+		sink_start(&p->in, take_fd(&p->pipes.in[1]));
+}
+
+static void tell_started(const struct process *p)
+{
+	struct enc *e = event_begin("process_started", 0, 2);
+
+	enc_kv_text(e, "id", p->id);
+	enc_kv_int(e, "pid", p->pid);
+	event_end();
 }
 
 static void on_spawned(struct spawn *s)
@@ -147,16 +203,67 @@ static void on_spawned(struct spawn *s)
 		spawn_failed(p, s);
 		return;
 	}
+	note_account(p, s);
 	launch_free_spawn(p);
 	p->state = PROCESS_RUNNING;
-	source_start(&p->out[0].source, take_fd(&p->pipes.out[0]));
-	if (p->spec->merge)
-		p->out[1].source.eof = true;
-	else
-		source_start(&p->out[1].source, take_fd(&p->pipes.err[0]));
-	if (p->spec->want_stdin)
-		sink_start(&p->in, take_fd(&p->pipes.in[1]));
+	connect_streams(p);
+	tell_started(p);
 	EACH_FOLLOWER(p, f, started);
+}
+
+/* Its descriptors 0 to 2.  0, or -errno with *STAGE. */
+static int make_fds(struct process *p, struct spawn *s, const char **stage)
+{
+	const struct process_pipes *t = &p->pipes;
+	const struct spec_pty *pty = &p->spec->pty;
+	int err;
+
+	p->pipes = NO_PIPES;
+	s->tty = pty->given;
+	if (s->tty) {
+		*stage = "pty";
+		err = terminal_open(pty->rows, pty->cols, s->account.uid, &p->tty);
+		s->fds[0] = s->fds[1] = s->fds[2] = p->tty.slave;
+		return err;
+	}
+	*stage = "exec";
+	err = make_pipes(p->spec, &p->pipes);
+	s->fds[0] = p->spec->want_stdin ? t->in[0] : null_fd;
+	s->fds[1] = t->out[1];
+	s->fds[2] = p->spec->merge ? t->out[1] : t->err[1];
+	return err;
+}
+
+static void on_cgroup_emptied(void *owner)
+{
+	struct process *p = owner;
+
+	stop_check(p);
+	/* While its child is not reaped, it is asked what it died of. */
+	if (p->cgroup && !p->child.pid && !cgroup_populated(p->cgroup))
+		process_leave_cgroup(p);
+}
+
+static void on_oom(void *owner, uint64_t n)
+{
+	const struct process *p = owner;
+	struct enc *e = event_begin("oom_kill", 0, 3);
+
+	enc_kv_text(e, "id", p->id);
+	enc_kv_int(e, "pid", p->pid);
+	enc_kv_uint(e, "kills", n);
+	event_end();
+}
+
+static const struct cgroup_ops cgroup_ops = {.emptied = on_cgroup_emptied, .oom = on_oom};
+
+/* 0, or F is filled. */
+static int make_cgroup(struct process *p, struct spawn *s, struct failure *f)
+{
+	f->err = 0;
+	p->cgroup = cgroup_new(&p->spec->limits.values, &cgroup_ops, p, f);
+	s->cgroup = p->cgroup ? cgroup_fd(p->cgroup) : -1;
+	return f->err;
 }
 
 /* 0 or -errno. */
@@ -164,13 +271,7 @@ static int start_child(struct process *p, struct spawn *s)
 {
 	struct process_pipes *t = &p->pipes;
 	pid_t pid;
-	int err = make_pipes(p->spec, t);
 
-	if (err)
-		return err;
-	s->fds[0] = p->spec->want_stdin ? t->in[0] : null_fd;
-	s->fds[1] = t->out[1];
-	s->fds[2] = p->spec->merge ? t->out[1] : t->err[1];
 	s->owner = p;
 	s->done = on_spawned;
 	p->exit.started_us = clock_real_us();
@@ -181,7 +282,7 @@ static int start_child(struct process *p, struct spawn *s)
 	fd_close(&t->err[1]);
 	if (pid < 0)
 		return pid;
-	p->pid = pid;
+	process_set_pid(p, pid);
 	child_register(&p->child, pid);
 	stop_arm_timeout(p);
 	return 0;
@@ -191,6 +292,7 @@ static void launch(struct process *p)
 {
 	const struct users *users = users_current();
 	struct account account;
+	const char *stage;
 	struct failure f;
 	int err;
 
@@ -209,11 +311,20 @@ static void launch(struct process *p)
 	}
 	spec_prepare(p->spec, &account, p->spawn_arena, p->spawn);
 	p->spawn->stamps = *users_stamps(users);
-	p->state = PROCESS_SPAWNING;
-	err = start_child(p, p->spawn);
+	if (make_cgroup(p, p->spawn, &f)) {
+		process_fail(p, &f);
+		return;
+	}
+	err = make_fds(p, p->spawn, &stage);
+	if (!err) {
+		stage = "exec";
+		p->state = PROCESS_SPAWNING;
+		err = start_child(p, p->spawn);
+	}
 	if (err) {
 		p->state = PROCESS_WAITING;
-		failure_set(&f, err, "exec", NULL, "cannot make a process: %s", strerror(-err));
+		failure_set(&f, err, stage, NULL, "cannot make a %s: %s",
+			*stage == 'p' ? "terminal" : "process", strerror(-err));
 		process_fail(p, &f);
 	}
 }

@@ -15,7 +15,8 @@
 #define EACH_FOLLOWER(p, f, fn, ...)                                                               \
 	list_each_safe(f##_link, &(p)->followers) {                                                \
 		struct follower *f = CONTAINER_OF(f##_link, struct follower, link);                \
-		f->ops->fn(f, ##__VA_ARGS__);                                                      \
+		if (f->ops->fn)                                                                    \
+			f->ops->fn(f, ##__VA_ARGS__);                                              \
 	}
 
 /* process.c: it never ran; its followers are told, and it is forgotten. */
@@ -26,6 +27,9 @@ void process_check_ended(struct process *p);
 
 /* Remembers it, once nothing can come of it any more. */
 void process_settle(struct process *p);
+
+/* process.c: nothing lives in its cgroup any more. */
+void process_leave_cgroup(struct process *p);
 
 /* launch.c */
 int launch_start(void); /* once; 0 or -errno */
@@ -39,5 +43,11 @@ void stop_init(struct process *p);
 void stop_fini(struct process *p);
 void stop_arm_timeout(struct process *p);
 void stop_check(struct process *p); /* is it stopped, now that something about it changed? */
+void stop_note_leftovers(struct process *p); /* its leader is gone: who else is there? */
+
+/* follow.c */
+void stall_init(struct process *p);
+void stall_full(struct source *s);  /* a follower holds the process back */
+void stall_output(struct process *p); /* there is something to take */
 
 #endif

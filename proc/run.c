@@ -5,6 +5,7 @@
  * the beginning of each stream.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -122,11 +123,6 @@ static void send_result(struct req *req)
 	req_reply_end(req, &e);
 }
 
-static void run_started(struct follower *f)
-{
-	(void)f;
-}
-
 static void run_failed(struct follower *f, const struct failure *failure)
 {
 	struct run *r = run_of(f);
@@ -157,7 +153,6 @@ static void run_stopped(struct follower *f)
 }
 
 static const struct follower_ops follower_ops = {
-	.started = run_started,
 	.failed = run_failed,
 	.output = run_output,
 	.ended = run_ended,
@@ -175,7 +170,7 @@ static void run_cancel(void *owner)
 	if (r->f.process->stopped)
 		run_ended(&r->f);
 	else
-		process_stop(r->f.process);
+		process_stop(r->f.process, SIGTERM, r->f.process->spec->grace_ms);
 }
 
 static void run_gone(void *owner)
@@ -184,8 +179,7 @@ static void run_gone(void *owner)
 	struct process *p = r->f.process;
 
 	run_free(r); /* first: stopping a process that did not start tells its followers */
-	if (p->spec->on_disconnect == DISCONNECT_KILL && list_empty(&p->followers))
-		process_stop(p);
+	process_check_wanted(p);
 }
 
 static const struct chan_ops chan_ops = {.cancel = run_cancel, .gone = run_gone};
@@ -217,6 +211,8 @@ static void run_call(struct req *req, void *args)
 		buf_init(&r->captured[i], MIN(a->max_output, MAX_FRAME));
 	chan_open(req, &chan_ops, r);
 	process_follow(p, &r->f, &follower_ops);
+	r->f.attached = true;
+	process_set_starter(p, req->conn);
 	/* Queued until there is a pipe. */
 	if (a->input.at && follower_input(&r->f, a->input.at, a->input.len) == -ENOBUFS)
 		abort();

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ const char *spawn_stage_name(enum spawn_stage stage)
 		[SPAWN_NONE] = "exec",
 		[SPAWN_STALE] = "user",
 		[SPAWN_USER] = "user",
+		[SPAWN_PTY] = "pty",
+		[SPAWN_CGROUP] = "cgroup",
 		[SPAWN_RLIMIT] = "rlimit",
 		[SPAWN_CHDIR] = "chdir",
 		[SPAWN_EXEC] = "exec",
@@ -64,15 +67,31 @@ SYS_CHILD static void child_descriptors(const struct spawn *s)
 	CALL(SYS_close_range, s->child_status_fd + 1, ~0U, 0, 0);
 }
 
-SYS_CHILD static void child_reset_oom(void)
+/* "0" into the file PATH below the directory DIR.  0 or -errno. */
+SYS_CHILD static long child_write_zero(int dir, const char *path)
 {
 	static const char zero[] = "0";
-	long fd = CALL(SYS_openat, AT_FDCWD, OOM_FILE, O_WRONLY | O_CLOEXEC, 0);
+	long fd = CALL(SYS_openat, dir, path, O_WRONLY | O_CLOEXEC, 0), n;
 
 	if (fd < 0)
-		return;
-	CALL(SYS_write, fd, zero, 1, 0);
+		return fd;
+	n = CALL(SYS_write, fd, zero, 1, 0);
 	CALL(SYS_close, fd, 0, 0, 0);
+	return n < 0 ? n : 0;
+}
+
+/* What is to hold for all that it will ever start. */
+SYS_CHILD static void child_place(struct spawn *s)
+{
+	long err = 0;
+
+	/* Before the descriptors go; 0 is the writer itself. */
+	if (s->join)
+		err = child_write_zero(s->cgroup, "cgroup.procs");
+	if (err)
+		child_fail(s, SPAWN_CGROUP, err);
+	if (self.oom_adjusted)
+		child_write_zero(AT_FDCWD, OOM_FILE);
 }
 
 SYS_CHILD static void child_limits(struct spawn *s)
@@ -141,13 +160,16 @@ SYS_CHILD static void child_main(void *arg)
 	long err;
 
 	CALL(SYS_setsid, 0, 0, 0, 0);
+	child_place(s);
 	child_descriptors(s);
-	if (self.oom_adjusted)
-		child_reset_oom();
+	err = s->tty ? CALL(SYS_ioctl, 0, TIOCSCTTY, 0, 0) : 0;
+	if (err)
+		child_fail(s, SPAWN_PTY, err);
 	child_limits(s);
 	child_identity(s);
 	err = CALL(SYS_chdir, s->cwd, 0, 0, 0);
-	if ((err == -ENOENT || err == -ENOTDIR) && s->cwd_optional)
+	s->at_root = (err == -ENOENT || err == -ENOTDIR) && s->cwd_optional;
+	if (s->at_root)
 		err = CALL(SYS_chdir, "/", 0, 0, 0);
 	if (err)
 		child_fail(s, SPAWN_CHDIR, err);
@@ -224,7 +246,12 @@ pid_t spawn_start(struct spawn *s)
 	 */
 	if (self.oom_adjusted && getpid() != 1)
 		flags |= CLONE_VFORK;
-	pid = sys_clone_vm(flags, s->stack, sizeof(s->stack), child_main, s);
+	s->join = false;
+	pid = sys_clone_vm(flags, s->cgroup, s->stack, sizeof(s->stack), child_main, s);
+	if (pid == -ENOSYS && s->cgroup >= 0) {
+		s->join = true;
+		pid = sys_clone_vm(flags, -1, s->stack, sizeof(s->stack), child_main, s);
+	}
 	fd_close(&status[1]);
 	if (pid < 0) {
 		fd_close(&s->status_fd);

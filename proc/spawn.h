@@ -39,6 +39,8 @@ enum spawn_stage {
 	SPAWN_NONE,
 	SPAWN_STALE, /* /etc/passwd or /etc/group changed: load and try again */
 	SPAWN_USER,
+	SPAWN_PTY,
+	SPAWN_CGROUP,
 	SPAWN_RLIMIT,
 	SPAWN_CHDIR,
 	SPAWN_EXEC,
@@ -52,6 +54,8 @@ struct spawn {
 	const char *cwd;
 	bool cwd_optional; /* `/` where it cannot be entered */
 	int fds[3];        /* become 0, 1, 2; the caller's, all above 2 */
+	bool tty;          /* fds[0] becomes the controlling terminal */
+	int cgroup;        /* a directory that it begins its life in; -1 = ours */
 	struct account account;
 	struct users_stamps stamps;
 	struct {
@@ -68,9 +72,11 @@ struct spawn {
 	/* out */
 	int err; /* 0 or -errno */
 	enum spawn_stage stage;
+	bool at_root; /* its cwd could not be entered: it is in `/` */
 
 	/* private */
 	int status_fd, child_status_fd;
+	bool join; /* it has to go into its cgroup by itself */
 	struct ev_io io;
 	char stack[SPAWN_STACK] __attribute__((aligned(16)));
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "guestd/config.h"
+#include "proc/inbox.h"
 #include "proto/limits.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,6 +26,25 @@ static const char *check_target(const char *value)
 					       : "sandbox or agent in this guest";
 }
 
+static const char *check_term(const char *value)
+{
+	return *value && strlen(value) <= 64 ? NULL : "of 1 to 64 bytes";
+}
+
+const struct arg pty_table[] = {
+	ARG(struct spec_pty, rows, .dflt = 24, .min = 1, .max = TERMINAL_MAX),
+	ARG(struct spec_pty, cols, .dflt = 80, .min = 1, .max = TERMINAL_MAX),
+	ARG(struct spec_pty, term, .dflt_str = "xterm-256color", .check = check_term),
+	ARG_END,
+};
+
+static const struct arg limits_table[] = {
+	ARG_NAMED(struct spec_limits, values.memory, "memory", .min = 1),
+	ARG_NAMED(struct spec_limits, values.cpu_ms_per_s, "cpu_ms_per_s", .min = 1),
+	ARG_NAMED(struct spec_limits, values.pids, "pids", .min = 1),
+	ARG_END,
+};
+
 const struct arg spec_table[] = {
 	ARG(struct spec, argv),
 	ARG(struct spec, cmd),
@@ -44,6 +64,9 @@ const struct arg spec_table[] = {
 	ARG(struct spec, no_new_privs),
 	ARG(struct spec, login),
 	ARG(struct spec, merge),
+	ARG_MAP(struct spec, pty, pty_table),
+	ARG_MAP(struct spec, limits, limits_table),
+	ARG(struct spec, artifacts),
 	ARG_END,
 };
 
@@ -84,7 +107,7 @@ static int rlimit_resource(const char *name)
 
 int spec_check(const struct spec *spec, struct failure *f)
 {
-	if (!spec->argv.at == !spec->cmd)
+	if (!spec->shell && !spec->argv.at == !spec->cmd)
 		return failure_set(
 			f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of argv and cmd");
 	if (spec->argv.at && (spec->argv.n == 0 || !*spec->argv.at[0]))
@@ -97,6 +120,14 @@ int spec_check(const struct spec *spec, struct failure *f)
 		if (!*name || strchr(name, '='))
 			return failure_set(f, ERR_BAD_PARAMS, NULL, NULL,
 				"a name in env is empty or holds a =");
+	}
+	if (spec->artifacts.n > MAX_ARTIFACTS)
+		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "more than %u artifacts",
+			MAX_ARTIFACTS);
+	for (size_t i = 0; i < spec->artifacts.n; i++) {
+		if (!*spec->artifacts.at[i])
+			return failure_set(
+				f, ERR_BAD_PARAMS, NULL, NULL, "the path of an artifact is empty");
 	}
 	if (spec->rlimits.n > MAX_RLIMITS)
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "too many rlimits");
@@ -120,6 +151,7 @@ static void env_remove(struct env *env, const char *name, size_t len)
 	for (size_t i = 0; i < env->n; i++) {
 		if (strncmp(env->at[i], name, len) == 0 && env->at[i][len] == '=') {
 			env->at[i] = env->at[--env->n];
+			env->at[env->n] = NULL;
 			return;
 		}
 	}
@@ -154,7 +186,7 @@ static const char *env_get(const struct env *env, const char *name)
 	return NULL;
 }
 
-#define N_BASE_VARS 5
+#define N_BASE_VARS 7
 
 static struct env make_env(
 	const struct spec *spec, const struct account *account, struct arena *arena)
@@ -168,6 +200,10 @@ static struct env make_env(
 	env_set(&env, arena, "USER", account->name);
 	env_set(&env, arena, "LOGNAME", account->name);
 	env_set(&env, arena, "SHELL", account->shell);
+	if (spec->pty.given)
+		env_set(&env, arena, "TERM", spec->pty.term);
+	if (inbox_path())
+		env_set(&env, arena, "GUESTD_EVENTS", inbox_path());
 	for (size_t i = 0; i < spec->env.n; i++)
 		env_set(&env, arena, spec->env.at[i].name, spec->env.at[i].value);
 	return env;
@@ -229,12 +265,27 @@ size_t spec_arena(const struct spec *spec)
 	for (size_t i = 0; i < spec->env.n; i++)
 		n += strlen(spec->env.at[i].name) + str_bytes(spec->env.at[i].value) + 2;
 	n += (spec->env.n + N_BASE_VARS + 1) * sizeof(char *) + sizeof(DEFAULT_PATH) +
-	     sizeof(struct account) + 64;
+	     sizeof(struct account) + str_bytes(spec->pty.term) + str_bytes(inbox_path()) +
+	     (spec->shell ? sizeof(((struct account *)0)->shell) : 0) + 128;
 	/* Each candidate is a directory of PATH, a slash and the program. */
 	n += dirs + (dirs / 2 + 3) * sizeof(char *);
 	if (program && !strchr(spec->argv.at[0], '/'))
 		n += (dirs / 2 + 2) * (program + 2);
 	return n + 6 * sizeof(char *) + 256;
+}
+
+/* A relative one would be searched in whatever PATH the call has. */
+static const char *shell_of(const struct account *account)
+{
+	return account->shell[0] == '/' ? account->shell : "/bin/sh";
+}
+
+/* "-bash": by this a shell knows that it is a login shell. */
+static const char *login_name(const char *shell, struct arena *arena)
+{
+	const char *slash = strrchr(shell, '/');
+
+	return join(arena, "", '-', slash ? slash + 1 : shell);
 }
 
 static void make_argv(const struct spec *spec, const struct account *account, struct arena *arena,
@@ -249,12 +300,54 @@ static void make_argv(const struct spec *spec, const struct account *account, st
 	}
 	argv = arena_alloc(arena, 5 * sizeof(*argv));
 	ASSERT(argv);
-	argv[n++] = spec->login ? account->shell : "/bin/sh";
+	if (spec->shell) {
+		argv[0] = login_name(shell_of(account), arena);
+		s->argv = argv;
+		return;
+	}
+	argv[n++] = spec->login ? shell_of(account) : "/bin/sh";
 	if (spec->login)
 		argv[n++] = "-l";
 	argv[n++] = "-c";
 	argv[n++] = spec->cmd;
 	s->argv = argv;
+}
+
+static void encode_arg(const char *arg, size_t *left, struct enc *e, bool *truncated)
+{
+	size_t len = strlen(arg);
+
+	*truncated |= len > *left;
+	len = MIN(len, *left);
+	*left -= len;
+	enc_text(e, arg, len);
+}
+
+void spec_encode_argv(const struct spec *spec, const char *shell, size_t max, struct enc *e,
+	bool *truncated)
+{
+	const char *const line[] = {"/bin/sh", "-c", spec->cmd}, *const login[] = {shell, "-l", "-c", spec->cmd};
+	const char *const *argv = spec->argv.at;
+	size_t n = spec->argv.n, mark;
+
+	if (spec->cmd) {
+		argv = spec->login ? login : line;
+		n = spec->login ? ARRAY_LEN(login) : ARRAY_LEN(line);
+	} else if (spec->shell) {
+		argv = &shell;
+		n = 1;
+	}
+	*truncated = false;
+	mark = enc_array_begin(e);
+	for (size_t i = 0; i < n; i++) {
+		if (max == 0 && argv[i][0]) {
+			*truncated = true;
+			n = i;
+		} else {
+			encode_arg(argv[i], &max, e, truncated);
+		}
+	}
+	enc_array_end(e, mark, n);
 }
 
 void spec_prepare(const struct spec *spec, const struct account *account, struct arena *arena,
@@ -268,7 +361,8 @@ void spec_prepare(const struct spec *spec, const struct account *account, struct
 	path = env_get(&env, "PATH");
 	s->envp = env.at;
 	make_argv(spec, &s->account, arena, s);
-	s->candidates = make_candidates(arena, s->argv[0], path ? path : "/bin:/usr/bin");
+	s->candidates = make_candidates(arena, spec->shell ? shell_of(&s->account) : s->argv[0],
+		path ? path : "/bin:/usr/bin");
 	s->cwd = spec->cwd ? spec->cwd : s->account.home;
 	s->cwd_optional = !spec->cwd;
 	s->nice = (int)spec->nice;

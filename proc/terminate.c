@@ -1,16 +1,48 @@
 /*
- * proc/terminate.c - TERM, grace, KILL, for a process and all that came of it
+ * proc/terminate.c - signals, and the end of a process with all that came of it
  *
- * The pid of a child is its own until it is reaped (child.h), as process, group and session;
- * the others are held by pidfds (tree.h).
+ * The pid of a child is its own until it is reaped (child.h), as process, group and session.
+ * Whoever else belongs to it is found in its cgroup; where there is none, by a walk of /proc
+ * (tree.h).  Either way they are held by pidfds before they get a signal.
  */
 #include <signal.h>
+#include <unistd.h>
 
 #include "guestd/loop.h"
+#include "proc/cgroup.h"
 #include "proc/process_impl.h"
 
 /* While a tree is being stopped, how often we look who is left of it. */
 #define CHECK_S 0.02
+
+static bool is_in_cgroup(pid_t pid, void *ctx)
+{
+	return cgroup_owner_of(pid) == ctx;
+}
+
+struct collecting {
+	struct process *p;
+	struct tree *tree;
+};
+
+static bool collect(pid_t pid, void *ctx)
+{
+	struct collecting *c = ctx;
+
+	tree_add(c->tree, pid, c->p->child.pid, is_in_cgroup, c->p);
+	return true;
+}
+
+/* Adds to TREE whoever belongs to P now. */
+static void find_members(struct process *p, struct tree *tree)
+{
+	struct collecting c = {p, tree};
+
+	if (p->cgroup)
+		cgroup_each_pid(p->cgroup, collect, &c);
+	else
+		tree_update(tree, p->child.pid);
+}
 
 /*
  * The leader made its group before anything else, but it may not have come so far.  Until it
@@ -20,6 +52,49 @@ static void signal_group(struct process *p, int number)
 {
 	if (p->child.pid && kill(-p->child.pid, number) < 0)
 		kill(p->child.pid, number);
+}
+
+/* The group at once, so that none of it can fork itself out of the way, then the others. */
+static void signal_members(struct process *p, int number)
+{
+	signal_group(p, number);
+	tree_signal(&p->tree, number, !p->child.pid);
+}
+
+static void kill_all(struct process *p)
+{
+	if (p->cgroup) {
+		cgroup_kill(p->cgroup);
+		return;
+	}
+	find_members(p, &p->tree);
+	signal_members(p, SIGKILL);
+}
+
+size_t process_signal(struct process *p, int number, enum signal_scope scope)
+{
+	struct tree tree = {0};
+	size_t n = 0;
+
+	if (scope == SCOPE_LEADER)
+		return p->child.pid && kill(p->child.pid, number) == 0;
+	find_members(p, &tree);
+	for (size_t i = 0; i < tree.n; i++)
+		n += tree.at[i].in_group;
+	if (scope == SCOPE_TREE)
+		n = tree.n;
+	signal_group(p, number);
+	if (scope == SCOPE_TREE)
+		tree_signal(&tree, number, !p->child.pid);
+	tree_fini(&tree);
+	return MAX(n, p->child.pid != 0);
+}
+
+bool process_is_alive(struct process *p)
+{
+	if (p->child.pid || p->state == PROCESS_WAITING)
+		return true;
+	return p->cgroup ? cgroup_populated(p->cgroup) : tree_prune(&p->tree) > 0;
 }
 
 /* The last look while the leader's pid, group and session are surely its own. */
@@ -32,14 +107,30 @@ static void on_exiting(struct child *child)
 	tree_update(&p->tree, child->pid);
 }
 
+void stop_note_leftovers(struct process *p)
+{
+	if (p->cgroup && cgroup_populated(p->cgroup)) {
+		cgroup_watch(p->cgroup);
+	} else if (p->cgroup) {
+		process_leave_cgroup(p);
+	} else if (!p->stopping && !(p->out[0].source.eof && p->out[1].source.eof)) {
+		/*
+		 * Somebody else holds its output: whom a stop would have to find.  The session
+		 * that the leader made keeps its number taken as long as they are in it.
+		 */
+		tree_update(&p->tree, p->pid);
+	}
+}
+
 /* All of it is dead: those who wait for that hear it, whatever output others have yet to take. */
 void stop_check(struct process *p)
 {
-	if (!p->stopping || p->stopped || p->state < PROCESS_EXITED || tree_prune(&p->tree))
+	if (!p->stopping || p->stopped || p->state < PROCESS_EXITED || process_is_alive(p))
 		return;
 	p->stopped = true;
 	ev_timer_stop(loop_ev(), &p->check);
 	ev_timer_stop(loop_ev(), &p->grace);
+	tree_fini(&p->tree);
 	EACH_FOLLOWER(p, f, stopped);
 	process_check_ended(p);
 }
@@ -50,11 +141,8 @@ static void on_check(struct ev_loop *ev, struct ev_timer *w, int revents)
 	struct process *p = CONTAINER_OF(w, struct process, check);
 
 	(void)ev, (void)revents;
-	if (p->killing) {
-		tree_update(&p->tree, p->child.pid);
-		tree_signal(&p->tree, SIGKILL, true);
-	}
-	tree_prune(&p->tree);
+	if (p->killing)
+		kill_all(p);
 	stop_check(p);
 }
 
@@ -64,29 +152,38 @@ static void on_grace(struct ev_loop *ev, struct ev_timer *w, int revents)
 
 	(void)revents;
 	p->killing = true;
-	signal_group(p, SIGKILL);
 	on_check(ev, &p->check, 0);
 }
 
-void process_stop(struct process *p)
+void process_stop(struct process *p, int number, uint64_t grace_ms)
 {
-	if (p->stopping || p->state == PROCESS_ENDED)
+	ev_tstamp kill_at = loop_now() + (ev_tstamp)grace_ms / 1000;
+
+	if (p->stopped || (p->state == PROCESS_ENDED && !process_is_alive(p)))
 		return;
-	p->stopping = true;
 	if (p->state == PROCESS_WAITING) {
+		p->stopping = true;
 		launch_give_up(p);
 		return;
 	}
-	if (p->child.pid)
+	if (p->child.pid && !p->cgroup)
 		child_watch_exit(&p->child, on_exiting);
-	tree_update(&p->tree, p->child.pid);
-	signal_group(p, SIGTERM);
-	tree_signal(&p->tree, SIGTERM, !p->child.pid);
-	signal_group(p, SIGCONT); /* one that was stopped could not hear it */
-	tree_signal(&p->tree, SIGCONT, !p->child.pid);
+	if (p->cgroup && p->child.pid)
+		cgroup_watch(p->cgroup);
+	find_members(p, &p->tree);
+	signal_members(p, number);
+	/* A shell at its prompt ignores TERM; what it obeys is the end of its terminal. */
+	if (p->spec->pty.given && number == SIGTERM)
+		signal_members(p, SIGHUP);
+	signal_members(p, SIGCONT); /* one that was stopped could not hear it */
+	if (p->stopping && kill_at >= p->kill_at)
+		return;
+	p->stopping = true;
+	p->kill_at = kill_at;
 	p->check.repeat = CHECK_S;
 	ev_timer_again(loop_ev(), &p->check);
-	ev_timer_init(&p->grace, on_grace, (ev_tstamp)p->spec->grace_ms / 1000, 0);
+	ev_timer_stop(loop_ev(), &p->grace);
+	ev_timer_set(&p->grace, (ev_tstamp)grace_ms / 1000, 0);
 	ev_timer_start(loop_ev(), &p->grace);
 	stop_check(p); /* the leader may be gone, and with nobody left */
 }
@@ -97,7 +194,7 @@ static void on_timeout(struct ev_loop *ev, struct ev_timer *w, int revents)
 
 	(void)ev, (void)revents;
 	p->exit.timed_out = true;
-	process_stop(p);
+	process_stop(p, SIGTERM, p->spec->grace_ms);
 }
 
 void stop_init(struct process *p)

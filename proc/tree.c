@@ -16,12 +16,7 @@
 /* Against a fork bomb: what is beyond it is found in the next round, when these are dead. */
 #define MAX_MEMBERS 4096
 
-struct stat_line {
-	pid_t pid, ppid, pgrp, session;
-	unsigned long long started; /* clock ticks after boot: with the pid, an identity */
-};
-
-static bool read_stat(pid_t pid, struct stat_line *out)
+bool tree_stat(pid_t pid, struct tree_stat *out)
 {
 	/* Behind the name: state, ppid, pgrp, session ... the 20th is starttime (proc(5)). */
 	enum { PPID = 1, PGRP = 2, SESSION = 3, STARTED = 19 };
@@ -58,29 +53,49 @@ static const struct tree_member *find(const struct tree *t, pid_t pid)
 	return NULL;
 }
 
-/* Holds the process that S was read from; false when it is gone. */
-static bool hold(struct tree *t, const struct stat_line *s, pid_t leader)
+static void keep(struct tree *t, pid_t pid, int fd, bool in_group)
 {
-	struct stat_line again;
-	int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
-
-	if (fd < 0)
-		return false;
-	/* Had the pid been recycled in between, the start would be another one. */
-	if (!read_stat(s->pid, &again) || again.started != s->started) {
-		fd_close(&fd);
-		return false;
-	}
 	if (t->n == t->cap) {
 		t->cap = t->cap ? 2 * t->cap : 16;
 		t->at = realloc(t->at, t->cap * sizeof(*t->at));
 		ASSERT(t->at);
 	}
-	t->at[t->n++] = (struct tree_member){s->pid, fd, leader && again.pgrp == leader};
+	t->at[t->n++] = (struct tree_member){pid, fd, in_group};
+}
+
+/* Holds the process that S was read from; false when it is gone. */
+static bool hold(struct tree *t, const struct tree_stat *s, pid_t leader)
+{
+	struct tree_stat again;
+	int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+
+	if (fd < 0)
+		return false;
+	/* Had the pid been recycled in between, the start would be another one. */
+	if (!tree_stat(s->pid, &again) || again.started != s->started) {
+		fd_close(&fd);
+		return false;
+	}
+	keep(t, s->pid, fd, leader && again.pgrp == leader);
 	return true;
 }
 
-static bool belongs(const struct tree *t, const struct stat_line *s, pid_t leader)
+void tree_add(struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx), void *ctx)
+{
+	int fd;
+
+	if (t->n == MAX_MEMBERS || find(t, pid))
+		return;
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0)
+		return;
+	if (fits(pid, ctx))
+		keep(t, pid, fd, leader && getpgid(pid) == leader);
+	else
+		fd_close(&fd);
+}
+
+static bool belongs(const struct tree *t, const struct tree_stat *s, pid_t leader)
 {
 	if (leader && (s->pid == leader || s->ppid == leader || s->session == leader ||
 			      s->pgrp == leader))
@@ -98,10 +113,10 @@ static size_t walk(struct tree *t, pid_t leader)
 	if (!proc)
 		return 0;
 	while ((d = readdir(proc)) && t->n < MAX_MEMBERS) {
-		struct stat_line s;
+		struct tree_stat s;
 		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
 
-		if (pid > 0 && !find(t, pid) && read_stat(pid, &s) && belongs(t, &s, leader) &&
+		if (pid > 0 && !find(t, pid) && tree_stat(pid, &s) && belongs(t, &s, leader) &&
 			!hold(t, &s, leader) && errno == ENOSYS)
 			break;
 	}
@@ -115,6 +130,22 @@ void tree_update(struct tree *t, pid_t leader)
 		;
 	if (t->n == MAX_MEMBERS)
 		log_limited(LOG_WARN, "tree", "more than members=%d in one tree", MAX_MEMBERS);
+}
+
+void tree_add_group(struct tree *t, pid_t pgrp, bool (*fits)(pid_t pid, void *ctx), void *ctx)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *d;
+
+	while (proc && (d = readdir(proc))) {
+		struct tree_stat s;
+		pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
+
+		if (pid > 0 && tree_stat(pid, &s) && s.pgrp == pgrp)
+			tree_add(t, pid, 0, fits, ctx);
+	}
+	if (proc)
+		closedir(proc);
 }
 
 /* A pidfd is readable once its process is dead, reaped or not: pidfd_open(2). */
@@ -141,12 +172,16 @@ size_t tree_prune(struct tree *t)
 	return kept;
 }
 
-void tree_signal(const struct tree *t, int number, bool group_too)
+size_t tree_signal(const struct tree *t, int number, bool group_too)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < t->n; i++) {
-		if (group_too || !t->at[i].in_group)
-			syscall(SYS_pidfd_send_signal, t->at[i].fd, number, NULL, 0);
+		if ((group_too || !t->at[i].in_group) &&
+			syscall(SYS_pidfd_send_signal, t->at[i].fd, number, NULL, 0) == 0)
+			n++;
 	}
+	return n;
 }
 
 void tree_fini(struct tree *t)

@@ -32,10 +32,28 @@ struct tree {
  */
 void tree_update(struct tree *t, pid_t leader);
 
+/*
+ * What stands in /proc/PID/stat; false when there is no such process.  STARTED, in clock ticks
+ * after boot, makes an identity of the pid.
+ */
+struct tree_stat {
+	pid_t pid, ppid, pgrp, session;
+	unsigned long long started;
+};
+bool tree_stat(pid_t pid, struct tree_stat *out);
+
+/* Holds PID, if FITS still says so of it once it is held. */
+void tree_add(struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx),
+	void *ctx);
+
+/* The same with all that are in the group PGRP. */
+void tree_add_group(struct tree *t, pid_t pgrp, bool (*fits)(pid_t pid, void *ctx), void *ctx);
+
 /* Drops the dead; how many are left. */
 size_t tree_prune(struct tree *t);
 
-void tree_signal(const struct tree *t, int number, bool group_too);
+/* How many got it.  GROUP_TOO: also those who are in the leader's group. */
+size_t tree_signal(const struct tree *t, int number, bool group_too);
 void tree_fini(struct tree *t);
 
 #endif

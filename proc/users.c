@@ -4,11 +4,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -325,4 +327,77 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 	if (!colon && e)
 		add_supplementary(u, e->name, out);
 	return 0;
+}
+
+/*
+ * Assuming: on a worker.
+ *
+ * libc would change the ids of every thread; the kernel keeps them for each (nptl(7)).  Only the
+ * effective ids change, and with them those that files are checked with: the real and the saved
+ * user stays root, so that no process of that user can signal or trace the thread (kill(2),
+ * ptrace(2)).  With the effective user root goes every effective capability, and comes back with
+ * it (capabilities(7)).
+ */
+static struct {
+	pthread_once_t once;
+	bool can_assume;
+	uid_t uid;
+	gid_t gid;
+	gid_t *groups;
+	int n_groups;
+} own = {.once = PTHREAD_ONCE_INIT};
+
+static void learn_own(void)
+{
+	uid_t real, saved;
+
+	ASSERT(getresuid(&real, &own.uid, &saved) == 0);
+	own.can_assume = own.uid == 0 && (real == 0 || saved == 0);
+	own.gid = getegid();
+	own.n_groups = getgroups(0, NULL);
+	ASSERT(own.n_groups >= 0);
+	own.groups = xcalloc(MAX((size_t)own.n_groups, 1), sizeof(*own.groups));
+	ASSERT(getgroups(own.n_groups, own.groups) == own.n_groups);
+}
+
+static int set_groups(const gid_t *groups, size_t n)
+{
+	return (int)sys_raw(SYS_setgroups, (long)n, (long)groups, 0, 0, 0, 0);
+}
+
+/* NR is setresuid or setresgid: the effective id alone. */
+static int set_effective(long nr, uint32_t id)
+{
+	return (int)sys_raw(nr, -1, id, -1, 0, 0, 0);
+}
+
+int users_assume(const struct account *account)
+{
+	int err;
+
+	pthread_once(&own.once, learn_own);
+	ASSERT(geteuid() == own.uid); /* not twice */
+	if (!own.can_assume)
+		return account->uid == own.uid && account->gid == own.gid ? 0 : -EPERM;
+	if (account->uid == (uid_t)-1 || account->gid == (gid_t)-1)
+		return -EINVAL; /* to the kernel: as it was */
+	err = set_groups(account->groups, account->n_groups);
+	if (err)
+		return err;
+	err = set_effective(SYS_setresgid, account->gid);
+	if (!err)
+		err = set_effective(SYS_setresuid, account->uid);
+	if (err)
+		users_resume();
+	return err;
+}
+
+void users_resume(void)
+{
+	if (!own.can_assume)
+		return;
+	/* The user first: the capabilities for the others come with it. */
+	ASSERT(set_effective(SYS_setresuid, own.uid) == 0);
+	ASSERT(set_effective(SYS_setresgid, own.gid) == 0);
+	ASSERT(set_groups(own.groups, (size_t)own.n_groups) == 0);
 }

@@ -6,7 +6,7 @@
  * only when they changed are they read again.  No NSS: it cannot be linked statically, and an
  * image need not have it.
  *
- * Thread: loop.
+ * Thread: loop, unless said otherwise.
  */
 #ifndef PROC_USERS_H
 #define PROC_USERS_H
@@ -57,5 +57,15 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 
 /* Do the files on disk still bear these stamps?  In a child of spawn.c: raw calls only. */
 int users_unchanged(const struct users_stamps *stamps);
+
+/*
+ * The calling worker, and no other thread, works with the rights of ACCOUNT until users_resume():
+ * the kernel checks them.  Not for what executes or creates threads.  0 or -errno, then nothing
+ * has changed: -EPERM also where the agent is not root and ACCOUNT is not its own.
+ */
+MUST_CHECK int users_assume(const struct account *account);
+
+/* The agent's own rights again; aborts rather than go on with others.  After users_assume() only. */
+void users_resume(void);
 
 #endif

@@ -42,10 +42,24 @@ const char *arg_abs_path(const char *value)
 	return value[0] == '/' ? NULL : "an absolute path";
 }
 
-size_t args_size(const struct span *params)
+/* The largest slot that a vector of TABLE has. */
+static size_t slot_size(const struct arg *table)
+{
+	size_t size = sizeof(struct pair);
+
+	for (const struct arg *row = table; row->name; row++) {
+		if (row->type == ARG_ITEMS)
+			size = MAX(size, row->item_size);
+		if (row->part)
+			size = MAX(size, slot_size(row->part));
+	}
+	return size;
+}
+
+size_t args_size(const struct arg *table, const struct span *params)
 {
 	/* A value costs at most a vector's slot, its alignment and a string's NUL. */
-	return params->len + params->elements * (sizeof(struct pair) + 16 + 1) + 64;
+	return params->len + params->elements * (slot_size(table) + 16 + 1) + 64;
 }
 
 /* A string without NUL in it; *OUT is a terminated copy. */
@@ -59,6 +73,20 @@ static int take_str(struct decoder *d, const struct val *v, const char *name, co
 	if (memchr(bytes, '\0', len))
 		return bad(d, "parameter %s must not hold a NUL byte", name);
 	*out = arena_copy(d->arena, bytes, len);
+	return *out ? 0 : out_of_arena(d);
+}
+
+static int take_digits(
+	struct decoder *d, const struct val *v, const struct arg *row, const char **out)
+{
+	char text[24];
+	int64_t n;
+	int len;
+
+	if (!val_int(v, &n))
+		return bad(d, "parameter %s is out of range", row->name);
+	len = snprintf(text, sizeof(text), "%lld", (long long)n);
+	*out = arena_copy(d->arena, text, (size_t)len);
 	return *out ? 0 : out_of_arena(d);
 }
 
@@ -178,19 +206,43 @@ static int take_pairs(
 static int decode_map(
 	struct decoder *d, const struct arg *table, const struct val *map, void *args);
 
-static int take_inner(struct decoder *d, const struct val *v, const struct arg *row, void *args)
+/* A map inside, into ARGS; WHERE is how to call it. */
+static int take_map(struct decoder *d, const struct val *v, const struct arg *table, void *args,
+	const char *where)
 {
 	char inner[160];
 	struct decoder in = {.arena = d->arena, .why = inner, .why_len = sizeof(inner)};
 	int err;
 
 	if (val_type(v) != VAL_MAP)
-		return bad(d, "parameter %s must be a map", row->name);
-	*(bool *)((char *)args + row->given) = true;
-	err = decode_map(&in, row->part, v, (char *)args + row->offset);
+		return bad(d, "parameter %s must be a map", where);
+	err = decode_map(&in, table, v, args);
 	if (err)
-		snprintf(d->why, d->why_len, "in %s: %s", row->name, inner);
+		snprintf(d->why, d->why_len, "in %s: %s", where, inner);
 	return err;
+}
+
+static int take_items(
+	struct decoder *d, const struct val *v, const struct arg *row, struct items *out)
+{
+	size_t n = val_count(v);
+	char *at;
+
+	if (val_type(v) != VAL_ARRAY)
+		return bad(d, "parameter %s must be an array of maps", row->name);
+	out->at = at = arena_alloc(d->arena, MAX(n, 1) * row->item_size);
+	if (!at)
+		return out_of_arena(d);
+	for (out->n = 0; out->n < n; out->n++, at += row->item_size) {
+		char where[64];
+		int err;
+
+		snprintf(where, sizeof(where), "%s[%zu]", row->name, out->n);
+		err = take_map(d, val_at(v, out->n), row->part, at, where);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 static int take(struct decoder *d, const struct val *v, const struct arg *row, void *args)
@@ -207,7 +259,8 @@ static int take(struct decoder *d, const struct val *v, const struct arg *row, v
 	case ARG_UINT: /* 2^53 at most: the same bits either way */
 		return take_number(d, v, row, field);
 	case ARG_STR:
-		err = take_str(d, v, row->name, field);
+		err = row->or_number && val_type(v) == VAL_INT ? take_digits(d, v, row, field)
+							       : take_str(d, v, row->name, field);
 		if (!err && row->check) {
 			const char *want = row->check(*(const char **)field);
 
@@ -226,7 +279,10 @@ static int take(struct decoder *d, const struct val *v, const struct arg *row, v
 	case ARG_CHOICE:
 		return take_choice(d, v, row, field);
 	case ARG_INNER:
-		return take_inner(d, v, row, args);
+		*(bool *)((char *)args + row->given) = true;
+		return take_map(d, v, row->part, field, row->name);
+	case ARG_ITEMS:
+		return take_items(d, v, row, field);
 	case ARG_PART:
 		break;
 	}
@@ -261,6 +317,7 @@ static void set_default(const struct arg *row, void *args)
 	case ARG_STRS:
 	case ARG_VARS:
 	case ARG_PAIRS:
+	case ARG_ITEMS:
 	case ARG_PART:
 		break; /* zeroed: left out */
 	}
@@ -391,20 +448,20 @@ void args_each(const struct arg *table, void (*fn)(const struct arg *row, void *
 	}
 }
 
-/* `{rows: uint, cols: uint}` */
-static const char *inner_type_name(const struct arg *table, char text[ARG_TYPE_NAME_MAX])
+/* `{rows: uint, cols: uint}`, and for a list `[{path: str}]` */
+static const char *inner_type_name(
+	const char *open, const struct arg *table, const char *close, char text[ARG_TYPE_NAME_MAX])
 {
-	size_t used = (size_t)snprintf(text, ARG_TYPE_NAME_MAX, "{");
+	size_t used = (size_t)snprintf(text, ARG_TYPE_NAME_MAX, "%s", open);
 
 	for (const struct arg *row = table; row->name; row++) {
 		char inner[ARG_TYPE_NAME_MAX];
 
 		used += (size_t)snprintf(text + used, ARG_TYPE_NAME_MAX - used, "%s%s: %s",
 			row == table ? "" : ", ", row->name, arg_type_name(row, inner));
-		ASSERT(used < ARG_TYPE_NAME_MAX - 1);
+		ASSERT(used + strlen(close) < ARG_TYPE_NAME_MAX);
 	}
-	text[used] = '}';
-	text[used + 1] = '\0';
+	snprintf(text + used, ARG_TYPE_NAME_MAX - used, "%s", close);
 	return text;
 }
 
@@ -422,9 +479,12 @@ const char *arg_type_name(const struct arg *row, char text[ARG_TYPE_NAME_MAX])
 		[ARG_CHOICE] = "str",
 		[ARG_PART] = "",
 		[ARG_INNER] = "",
+		[ARG_ITEMS] = "",
 	};
 
 	if (row->type == ARG_INNER)
-		return inner_type_name(row->part, text);
+		return inner_type_name("{", row->part, "}", text);
+	if (row->type == ARG_ITEMS)
+		return inner_type_name("[{", row->part, "}]", text);
 	return names[row->type];
 }

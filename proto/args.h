@@ -53,6 +53,12 @@ struct pairs {
 	size_t n;
 };
 
+/* A list of maps, each a struct of the method's own; `at` is NULL where it was left out. */
+struct items {
+	void *at;
+	size_t n;
+};
+
 enum arg_type {
 	ARG_BOOL,
 	ARG_INT,
@@ -65,6 +71,7 @@ enum arg_type {
 	ARG_CHOICE, /* one of a set of strings; the field is its index */
 	ARG_PART,   /* another table, for a struct inside the struct: its rows stand here */
 	ARG_INNER,  /* a map with a table of its own, for a struct inside the struct */
+	ARG_ITEMS,  /* an array of such maps */
 };
 
 struct arg {
@@ -77,7 +84,9 @@ struct arg {
 	int64_t min, max;           /* of numbers; max 0 = 2^53 */
 	const char *const *choices; /* ends NULL */
 	const struct arg *part;
-	size_t given; /* of an inner map: where to note that it was there */
+	bool or_number;   /* of strings: a whole number does as well, and becomes its digits */
+	size_t given;     /* of an inner map: where to note that it was there */
+	size_t item_size; /* of a list: the struct of each map */
 	/* A further check of a string: NULL, or what it must be ("an absolute path"). */
 	const char *(*check)(const char *value);
 };
@@ -113,7 +122,16 @@ struct arg {
 #define ARG_MAP(S, field, table)                                                                   \
 	{                                                                                          \
 		.name = #field, .type = ARG_INNER, .offset = offsetof(S, field), .part = (table),  \
-		.given = offsetof(S, field.given)                                                  \
+		.given = offsetof(S, field) + offsetof(typeof(((S *)0)->field), given)             \
+	}
+/* A list of maps, `files: [{path, data}]`, each a struct ITEM with that table. */
+#define ARG_LIST(S, field, item, table, ...)                                                       \
+	{                                                                                          \
+		.name = #field,                                                                    \
+		.type = _Generic(((S *)0)->field, struct items                                     \
+				 : ARG_ITEMS),                                                     \
+		.offset = offsetof(S, field), .part = (table), .item_size = sizeof(item),          \
+		__VA_ARGS__                                                                        \
 	}
 #define ARG_END                                                                                    \
 	{                                                                                          \
@@ -123,8 +141,8 @@ struct arg {
 /* For .check: paths of the wire are absolute. */
 const char *arg_abs_path(const char *value);
 
-/* Arena bytes that the parameters in PARAMS can need besides the struct itself. */
-size_t args_size(const struct span *params);
+/* Arena bytes that the parameters in PARAMS can need besides the struct of TABLE itself. */
+size_t args_size(const struct arg *table, const struct span *params);
 
 /*
  * Decodes PARAMS (a map, nil, or an array of exactly one map) into ARGS, whose strings are
@@ -134,7 +152,7 @@ size_t args_size(const struct span *params);
 int args_decode(const struct arg *table, const struct span *params, void *args, struct arena *arena,
 	char *why, size_t why_len);
 
-/* Calls FN for each row, those of included tables among them, those of inner maps not. */
+/* Calls FN for each row, those of included tables among them, those of maps inside not. */
 void args_each(const struct arg *table, void (*fn)(const struct arg *row, void *ctx), void *ctx);
 
 /* How system.methods calls the type of a row.  Static, or in TEXT. */

@@ -18,6 +18,9 @@
 /* The longest data message's own bytes: length 4, array 1, type 1, id 5, channel 1, bin 5. */
 #define DATA_HEADER_MAX 17
 
+/* The same of an event: array 1, type 1, id 5. */
+#define EVENT_HEADER_MAX 7
+
 /* Nesting of a message, the outermost array included. */
 #define MAX_DEPTH 16u
 
@@ -57,9 +60,28 @@
 #define RING_DEFAULT  (1u << 20)
 #define RING_MAX      (16u << 20)
 
+/* Processes of the guest that one proc.list tells of. */
+#define MAX_WALK 32768u
+
 /* Exited processes that are remembered, and the memory of their output and parameters. */
 #define MAX_EXITED       1024u
 #define EXITED_BYTES_MAX (16u << 20)
+
+/* Files that a process is to produce: each costs a digest until the process is forgotten. */
+#define MAX_ARTIFACTS 1024u
+
+/* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
+#define MAX_EVENTS      1024u
+#define EVENT_BYTES_MAX (4u << 20)
+#define EVENT_MAX       (256u << 10)
+
+/* A datagram of `guestd emit`: what a process of the guest says is an event of this size at most. */
+#define EMIT_MAX      (60u << 10)
+#define EMIT_TYPE_MAX 64u
+
+/* What system.info reads of os-release: bytes, and assignments. */
+#define OS_RELEASE_MAX  (8u << 10)
+#define OS_RELEASE_KEYS 64u
 
 /* Output rings of all processes; beyond it a ring stays at its smallest size. */
 #define RING_TOTAL_MAX (128u << 20)

@@ -8,6 +8,7 @@
 #include "guestd/req.h"
 #include "proto/limits.h"
 #include "proto/version.h"
+#include "system/features.h"
 
 struct hello_args {
 	uint64_t protocol;
@@ -28,9 +29,6 @@ static const struct arg hello_table[] = {
 	ARG_END,
 };
 
-/* What a client may count on, beyond what every agent of this protocol has. */
-static const char *const features[] = {"credit", "exec"};
-
 static const struct {
 	const char *name;
 	uint64_t value;
@@ -40,6 +38,7 @@ static const struct {
 	{"max_data", MAX_DATA},
 	{"max_depth", MAX_DEPTH},
 	{"max_elements", MAX_ELEMENTS},
+	{"max_events", MAX_EVENTS},
 	{"max_exited", MAX_EXITED},
 	{"max_params", ARENA_CONN_MAX},
 	{"max_params_total", ARENA_TOTAL_MAX},
@@ -71,10 +70,7 @@ static void encode_result(const struct conn *conn, struct enc *e)
 	enc_kv_uint(e, "protocol", PROTOCOL_VERSION);
 	enc_kv_str(e, "agent", "guestd");
 	enc_kv_str(e, "version", GUESTD_VERSION);
-	enc_str(e, "features");
-	enc_array(e, ARRAY_LEN(features));
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		enc_str(e, features[i]);
+	features_encode(e);
 	enc_kv_str(e, "instance", identity()->instance);
 	enc_kv_str(e, "boot_id", identity()->boot_id);
 	enc_kv_uint(e, "epoch", 0);

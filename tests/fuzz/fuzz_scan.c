@@ -107,7 +107,7 @@ static void check_args(const struct arena *arena, const struct all *args)
 
 static void decode(const struct span *params)
 {
-	struct arena *arena = arena_new(args_size(params));
+	struct arena *arena = arena_new(args_size(table, params));
 	struct all args = {0};
 	char why[64] = "";
 	int err;

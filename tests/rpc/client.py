@@ -268,6 +268,14 @@ class Client:
             except TimeoutError:
                 raise TimeoutError(f"{what} did not happen within {timeout:g} s") from None
 
+    def take(self):
+        """Read and dispatch what is there."""
+        self._fill()
+        while (message := self._decode()) is not None:
+            self._dispatch(message)
+        if self._eof:
+            raise Disconnected(self.goodbye)
+
     def _dispatch(self, message):
         kind = message[0]
         if kind == NOTIFY:
@@ -289,6 +297,7 @@ class Call:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.events = []
+        self.places = []            # how much of (stdout, stderr) preceded each event
         self.kinds = []             # kinds of all messages received, in order
         self.ended = set()          # channels that the agent closed
         self.done = False
@@ -309,6 +318,7 @@ class Call:
                 self.grant(len(data))
         elif kind == EVENT:
             self.events.append(rest[0])
+            self.places.append((len(self.stdout), len(self.stderr)))
         elif kind == END:
             self.ended.add(rest[0])
         elif kind == CREDIT:
@@ -375,6 +385,19 @@ class Call:
     def grant(self, size):
         """Let the agent send `size` bytes more in this call."""
         self.client.send([CREDIT, self.id, size])
+
+
+def wait_all(calls, timeout=TIMEOUT):
+    """Wait for the responses of calls on several connections, reading all of them all the time: who
+    reads one while it waits for another may hold up both."""
+    deadline = time.monotonic() + timeout
+    while clients := {call.client for call in calls if not call.done}:
+        ready = select.select([c.sock for c in clients], [], [], _left(deadline))[0]
+        if not ready:
+            raise TimeoutError(f"not all of {len(calls)} calls ended within {timeout:g} s")
+        for client in clients:
+            if client.sock in ready:
+                client.take()
 
 
 def _left(deadline):

@@ -9,10 +9,12 @@ with the programs that busybox has.
     GUESTD_TEST_TIMEOUT=60    seconds until a wait counts as failed
 """
 
+import contextlib
 import os
 
 import pytest
 
+from client import RpcError
 from support import REMOTE, Daemon, Remote, eventually, sanitized
 
 
@@ -82,6 +84,23 @@ def conn(agent, request):
         if request.param == "credit":
             c.hello(window=10000)
         yield c
+
+
+@pytest.fixture
+def start(agent, client):
+    """start(**spawn): the ProcessInfo of a process started by proc.start. Its tree ends with the test."""
+    started = []
+
+    def do(**spawn):
+        info = client.call("proc.start", spawn)
+        started.append(info["id"])
+        return info
+
+    yield do
+    with agent.connect() as c:
+        for process_id in started:
+            with contextlib.suppress(RpcError):     # forgotten
+                c.call("proc.stop", {"id": process_id, "signal": "KILL"})
 
 
 @pytest.fixture

@@ -68,6 +68,47 @@ def error_of(function, *args, **kwargs):
     raise AssertionError(f"no error but {result!r}")
 
 
+def unique(prefix):
+    """An id or label that no other test, nor an earlier run against the same agent, has used."""
+    return f"{prefix}-{os.urandom(5).hex()}"
+
+
+# What every Exit holds, with its type.
+EXIT = {"timed_out": bool, "oom_killed": bool, "core": bool, "started_us": int, "exited_us": int,
+        "duration_ms": int, "user_ms": int, "system_ms": int, "max_rss": int, "stdout_bytes": int,
+        "stderr_bytes": int, "stdout_dropped": int, "stderr_dropped": int, "eof": bool}
+
+
+def assert_exit(result, code=None, signal=None, signal_name=None):
+    """An Exit as the protocol has it, that tells of this code or this signal; returned as it is."""
+    for name, kind in EXIT.items():
+        assert type(result.get(name)) is kind, (name, result)
+    assert {"code", "signal"} <= set(result), result
+    assert (result["code"], result["signal"]) == (code, signal), result
+    assert result.get("signal_name") == signal_name, result
+    return result
+
+
+def info_of(client, process_id):
+    """Its ProcessInfo, or None."""
+    found = [p for p in client.call("proc.list") if p["id"] == process_id]
+    assert len(found) <= 1, found
+    return found[0] if found else None
+
+
+def has_written(client, process_id, stdout=0, stderr=0):
+    """Wait until the agent has read that much of its output; its ProcessInfo then."""
+    def check():
+        info = info_of(client, process_id)
+        return info if info["stdout_offset"] >= stdout and info["stderr_offset"] >= stderr else None
+    return eventually(check, f"{process_id} has written {stdout} and {stderr} bytes")
+
+
+def go(client, process_id):
+    """Answer the `read` that a process waits in."""
+    assert client.call("proc.input", {"id": process_id, "data": b"\n"}) == {"written": 1}
+
+
 class Remote:
     """An agent that somebody else started, in a virtual machine for instance."""
 

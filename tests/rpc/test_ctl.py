@@ -9,64 +9,16 @@ import socket
 import subprocess
 import threading
 
-import msgpack
 import pytest
 
-from client import DATA, EVENT, NOTIFY, REQUEST, RESPONSE, TIMEOUT, frame, pack
-from support import NUMBERS, ROOT, eventually, numbers
-
-CTL = os.path.abspath(os.environ.get("GUESTCTL_BIN") or ROOT / "build" / "guestctl")
-
-UNREACHABLE = 69
-USAGE = 2
+from client import DATA, EVENT, NOTIFY, RESPONSE, TIMEOUT, frame, pack
+from guestctl import CTL, UNREACHABLE, USAGE, Ctl, Listener, interruptible, plain, script
+from support import NUMBERS, eventually, numbers
 
 NOISE = os.urandom(5_000_000)
 
 
 # -- the other end -------------------------------------------------------------------------------
-
-class Listener:
-    """A Unix socket whose connections are served, each in a thread, by serve(connection)."""
-
-    def __init__(self, path, serve):
-        self.serve = serve
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.bind(str(path))
-        self.sock.listen()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
-
-    def _run(self, connection):
-        # The peer may go at any time: that is what many tests are about.
-        with connection, contextlib.suppress(OSError):
-            self.serve(connection)
-
-    def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-
-
-def read_exactly(connection, size):
-    data = b""
-    while len(data) < size:
-        piece = connection.recv(size - len(data))
-        if not piece:
-            raise ConnectionResetError
-        data += piece
-    return data
-
-
-def read_message(connection):
-    size = int.from_bytes(read_exactly(connection, 4), "big")
-    return msgpack.unpackb(read_exactly(connection, size), raw=False)
-
 
 def splice(source, sink):
     """Copy until the end; then end both, as there is no half-close on hybrid vsock."""
@@ -93,81 +45,6 @@ def hybrid_proxy(path, agent_path, port=1024):
     return Listener(path, serve)
 
 
-HELLO = {"protocol": 1, "agent": "guestd", "version": "0", "features": [], "instance": "i",
-         "boot_id": "b", "epoch": 0, "kind": "sandbox", "window": 65536, "max_frame": 1048640,
-         "limits": {}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def interruptible():
-    """A shell starts its background jobs with SIGINT ignored, and guestctl would keep to that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
-def script(tmp_path):
-    """script(answer): an agent that answers every request but hello with the raw bytes
-    answer(id), and then closes."""
-    listeners = []
-
-    def start(answer):
-        def serve(connection):
-            while True:
-                kind, number, method = read_message(connection)[:3]
-                if kind != REQUEST:
-                    continue
-                if method == "hello":
-                    connection.sendall(frame([RESPONSE, number, None, HELLO]))
-                else:
-                    connection.sendall(answer(number))
-                    return
-        path = tmp_path / f"agent{len(listeners)}"
-        listeners.append(Listener(path, serve))
-        return f"unix:{path}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
-
-
-# -- running guestctl ----------------------------------------------------------------------------
-
-class Ctl:
-    """guestctl at one endpoint."""
-
-    def __init__(self, endpoint):
-        self.endpoint = endpoint
-
-    def __call__(self, *args, **popen):
-        """Run it to its end: .returncode, .stdout, .stderr."""
-        popen.setdefault("stdin", None if "input" in popen else subprocess.DEVNULL)
-        if popen["stdin"] is None:
-            del popen["stdin"]
-        return subprocess.run([CTL, "-c", self.endpoint, *args], capture_output=True,
-                              timeout=3 * TIMEOUT, **popen)
-
-    def exec(self, *args, **popen):
-        return self("exec", *args, **popen)
-
-    def call(self, *args, **popen):
-        """guestctl call; the JSON lines that it printed."""
-        done = self("call", *args, **popen)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    @contextlib.contextmanager
-    def start(self, *args, **popen):
-        popen = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                 **popen}
-        with subprocess.Popen([CTL, "-c", self.endpoint, *args], **popen) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-
 @pytest.fixture(params=["direct", pytest.param("hybrid", marks=pytest.mark.local)])
 def ctl(agent, request, tmp_path):
     """guestctl at the shared agent, once as it listens and once behind a hybrid proxy."""
@@ -177,12 +54,6 @@ def ctl(agent, request, tmp_path):
     proxy = hybrid_proxy(tmp_path / "vm.sock", agent.sock)
     yield Ctl(f"uds:{tmp_path}/vm.sock:1024")
     proxy.close()
-
-
-@pytest.fixture
-def plain(agent):
-    """guestctl at the shared agent, for what the transport has no part in."""
-    return Ctl(agent.endpoint)
 
 
 def b64(data):
@@ -446,7 +317,8 @@ def test_info(ctl):
 def test_help_and_version(plain):
     done = plain("--help")
     assert done.returncode == 0
-    for command in b"exec", b"call", b"ping", b"info":
+    for command in (b"exec", b"shell", b"start", b"ps", b"logs", b"attach", b"stop", b"kill", b"wait",
+                    b"forget", b"events", b"call", b"ping", b"info"):
         assert b"\n  " + command + b" " in done.stdout
         alone = plain(command.decode(), "--help")
         assert alone.returncode == 0

@@ -56,7 +56,7 @@ static void test_source_stops_at_its_floor(void **state)
 	make_pipe(fds);
 	reader = 0;
 	source_init(&s, RING_MIN, &budget, floor_of, more);
-	source_start(&s, fds[0]);
+	source_start(&s, fds[0], false);
 	assert_int_equal(write(fds[1], block, sizeof(block)), sizeof(block));
 	for (int i = 0; i < 10; i++)
 		turn();

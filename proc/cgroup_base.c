@@ -1,0 +1,432 @@
+/* proc/cgroup_base.c - the agent's own part of the tree of cgroups */
+#include "proc/cgroup_base.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "proc/cgfs.h"
+#include "proto/err.h"
+
+#define SUBTREE_CONTROL "cgroup.subtree_control"
+
+const char *const controller_names[N_CONTROLLERS] = {"memory", "pids", "cpu"};
+
+/* The same sentence for all controllers that have none yet. */
+static void lack_all(struct cgroup_base *b, const char *fmt, ...) PRINTF(2, 3);
+
+static void lack_all(struct cgroup_base *b, const char *fmt, ...)
+{
+	for (int i = 0; i < N_CONTROLLERS; i++) {
+		va_list ap;
+
+		if (*b->lacks[i])
+			continue;
+		va_start(ap, fmt);
+		vsnprintf(b->lacks[i], sizeof(b->lacks[i]), fmt, ap);
+		va_end(ap);
+	}
+}
+
+/* Where OWN is */
+
+/* What is behind PREFIX, a path, in PATH: "" or with a slash in front.  NULL: it is not below. */
+static const char *behind(const char *path, const char *prefix)
+{
+	size_t len = strcmp(prefix, "/") == 0 ? 0 : strlen(prefix);
+
+	if (strncmp(path, prefix, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+		return NULL;
+	return strcmp(path + len, "/") == 0 ? "" : path + len;
+}
+
+static bool join(char *out, const char *front, const char *rest)
+{
+	int len = strcmp(front, "/") == 0 ? snprintf(out, PATH_MAX, "%s", *rest ? rest : "/")
+					  : snprintf(out, PATH_MAX, "%s%s", front, rest);
+
+	return len > 0 && len < PATH_MAX;
+}
+
+/* Both tell from the root of our cgroup namespace, and of what is above it only how far. */
+static bool is_outside(const char *path)
+{
+	return strncmp(path, "/..", 3) == 0 && (path[3] == '/' || path[3] == '\0');
+}
+
+bool cgroup_mount_seen(const struct cgroup_mount *m, const char *dir, char *out)
+{
+	const char *rest = behind(dir, m->point);
+
+	return rest && !is_outside(m->root) && join(out, m->root, rest);
+}
+
+bool cgroup_mount_dir(const struct cgroup_mount *m, const char *seen, char *out)
+{
+	const char *rest = behind(seen, m->root);
+
+	return rest && !is_outside(m->root) && !is_outside(seen) && join(out, m->point, rest);
+}
+
+/* mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (*s == '\\' && strspn(s + 1, "01234567") >= 3) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+/* A line of proc(5) mountinfo, which is cut up: `id parent dev root point options ... - type ...`. */
+static bool parse_mount(char *line, struct cgroup_mount *m)
+{
+	char *type = strstr(line, " - "), *field[5];
+
+	if (!type || strncmp(type, " - cgroup2 ", 11) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
+		field[i] = strsep(&line, " ");
+		if (!line)
+			return false;
+	}
+	unescape(field[3]);
+	unescape(field[4]);
+	*m = (struct cgroup_mount){field[3], field[4]};
+	return true;
+}
+
+/* Another file system may have been mounted on top. */
+static bool is_cgroup2(const char *dir)
+{
+	struct statfs fs;
+
+	return statfs(dir, &fs) == 0 && (unsigned long)fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* The path behind "0::" in the text of a /proc/PID/cgroup; NULL where there is none. */
+static const char *unified_path(char *text)
+{
+	char *path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+
+	if (!path)
+		return NULL;
+	path = strchr(path, '/');
+	if (path)
+		path[strcspn(path, "\n")] = '\0';
+	return path;
+}
+
+/*
+ * OWN, as a directory and as /proc names it, from one of the two: DIR is the setting, or "" for
+ * the agent's own cgroup.
+ */
+static bool find_own(struct cgroup_base *b, const char *dir)
+{
+	char text[8192], own_seen[PATH_MAX] = "", *line = NULL;
+	const char *path = fd_read_file("/proc/self/cgroup", text, sizeof(text)) > 0
+				   ? unified_path(text)
+				   : NULL;
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	bool found = false;
+	size_t cap = 0;
+
+	if (path)
+		snprintf(own_seen, sizeof(own_seen), "%s", path);
+	while (!found && mounts && getline(&line, &cap, mounts) > 0) {
+		struct cgroup_mount m;
+
+		if (!parse_mount(line, &m))
+			continue;
+		if (*dir) {
+			snprintf(b->own_path, sizeof(b->own_path), "%s", dir);
+			found = cgroup_mount_seen(&m, dir, b->seen);
+		} else {
+			snprintf(b->seen, sizeof(b->seen), "%s", own_seen);
+			found = cgroup_mount_dir(&m, own_seen, b->own_path);
+		}
+		found = found && is_cgroup2(b->own_path);
+	}
+	free(line);
+	if (mounts)
+		fclose(mounts);
+	return found;
+}
+
+/* 0 or -errno; with the reason. */
+static int open_own(struct cgroup_base *b, const char *setting)
+{
+	bool own = strcmp(setting, "auto") == 0;
+	char real[PATH_MAX] = "";
+	int fd;
+
+	if (strcmp(setting, "off") == 0) {
+		lack_all(b, "cgroups are switched off (cgroup = off)");
+		return -ENOTSUP;
+	}
+	if (!own && !realpath(setting, real)) {
+		int err = -errno;
+
+		lack_all(b, "the cgroup %.120s cannot be used: %s", setting, strerror(-err));
+		return err;
+	}
+	if (!find_own(b, real)) {
+		if (own)
+			lack_all(b,
+				"no cgroup2 file system shows guestd's own cgroup: mount one on "
+				"/sys/fs/cgroup");
+		else
+			lack_all(b, "%.120s is not in a file system of type cgroup2", setting);
+		return -ENOENT;
+	}
+	fd = cgfs_open(AT_FDCWD, b->own_path);
+	if (fd < 0) {
+		lack_all(b, "cannot open %.120s: %s", b->own_path, strerror(-fd));
+		return fd;
+	}
+	b->own = fd;
+	return 0;
+}
+
+/* What is there from before */
+
+/* guestd.PID or guestd.PID.anything of a process that is no more. */
+static bool is_stale(const char *name)
+{
+	char *end;
+	long pid;
+
+	if (strncmp(name, "guestd.", 7) != 0 || !isdigit((unsigned char)name[7]))
+		return false;
+	pid = strtol(name + 7, &end, 10);
+	if (*end != '\0' && *end != '.')
+		return false;
+	return pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
+}
+
+static void remove_stale(const struct cgroup_base *b)
+{
+	int fd = cgfs_open(b->own, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	size_t left = 0;
+
+	if (!d) {
+		fd_close(&fd);
+		return;
+	}
+	while ((entry = readdir(d))) {
+		if (entry->d_type == DT_DIR && is_stale(entry->d_name) &&
+			cgfs_remove(b->own, entry->d_name))
+			left++;
+	}
+	closedir(d);
+	if (left)
+		log_info("cgroup", "what dead agents started lives on path=%s/guestd.* cgroups=%zu",
+			b->own_path, left);
+}
+
+/* Controllers */
+
+/* Is WORD one of those in TEXT, which blanks and newlines part? */
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = text; *(p += strspn(p, " \n")); p += strcspn(p, " \n")) {
+		if (strcspn(p, " \n") == len && memcmp(p, word, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+struct census {
+	size_t others;
+	bool us;
+};
+
+static bool count(pid_t pid, void *ctx)
+{
+	struct census *c = ctx;
+
+	if (pid == getpid())
+		c->us = true;
+	else
+		c->others++;
+	return true;
+}
+
+/* After it OWN is the root, or has no processes: false, with the reason, where that cannot be. */
+static bool leave_own(struct cgroup_base *b)
+{
+	struct census c = {0};
+	int err;
+
+	if (faccessat(b->own, "cgroup.events", F_OK, 0) < 0)
+		return true; /* only the root of all has none (cgroups(7)) */
+	cgfs_each_pid(b->own, false, count, &c);
+	if (c.others) {
+		lack_all(b,
+			"guestd shares the cgroup %.80s with other processes: start it in one of "
+			"its own (systemd: Delegate=yes)",
+			b->own_path);
+		return false;
+	}
+	if (!c.us)
+		return true;
+	err = mkdirat(b->own, b->agent, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	if (!err) {
+		char procs[64];
+
+		snprintf(procs, sizeof(procs), "%s/cgroup.procs", b->agent);
+		err = cgfs_write(b->own, procs, "0"); /* the writer */
+	}
+	if (err)
+		lack_all(b, "guestd cannot move to %.100s/%s: %s", b->own_path, b->agent,
+			strerror(-err));
+	b->moved = !err;
+	return !err;
+}
+
+static void enable(struct cgroup_base *b, enum controller i)
+{
+	const char *where = b->own_path;
+	char word[16];
+	int err;
+
+	snprintf(word, sizeof(word), "+%s", controller_names[i]);
+	err = cgfs_write(b->own, SUBTREE_CONTROL, word);
+	if (!err) {
+		where = b->path;
+		err = cgfs_write(b->dir, SUBTREE_CONTROL, word);
+	}
+	if (err)
+		snprintf(b->lacks[i], sizeof(b->lacks[i]), "the kernel refuses %s in %.80s/%s: %s",
+			word, where, SUBTREE_CONTROL, strerror(-err));
+}
+
+/* One by one: that one is refused says nothing of the others. */
+static void enable_all(struct cgroup_base *b)
+{
+	char have[512] = "";
+	bool any = false;
+
+	if (cgfs_read(b->own, "cgroup.controllers", have, sizeof(have)) < 0)
+		log_warn("cgroup", "cannot read path=%s/cgroup.controllers", b->own_path);
+	for (int i = 0; i < N_CONTROLLERS; i++) {
+		if (!has_word(have, controller_names[i]))
+			snprintf(b->lacks[i], sizeof(b->lacks[i]),
+				"%.60s does not offer it: enable it in the cgroups above (systemd: "
+				"Delegate=yes), or take it from cgroup v1 (kernel: cgroup_no_v1=%s)",
+				b->own_path, controller_names[i]);
+		else
+			any = true;
+	}
+	if (!any || !leave_own(b))
+		return;
+	for (int i = 0; i < N_CONTROLLERS; i++) {
+		if (!*b->lacks[i])
+			enable(b, (enum controller)i);
+	}
+}
+
+/* Start and end */
+
+/* 0 or -errno; with the reason. */
+static int make_base(struct cgroup_base *b)
+{
+	char depth[8];
+	size_t len;
+	int fd, err = -EEXIST;
+
+	/* EEXIST: processes of a dead agent that had our pid live on in it. */
+	for (int i = 1; err == -EEXIST && i < 10; i++) {
+		snprintf(b->name, sizeof(b->name), i == 1 ? "guestd.%d" : "guestd.%d.%d",
+			(int)getpid(), i);
+		err = mkdirat(b->own, b->name, 0755) < 0 ? -errno : 0;
+	}
+	if (err) {
+		lack_all(b,
+			"cannot make %.80s/%s (%s): give guestd a cgroup that it can write to "
+			"(systemd: Delegate=yes)",
+			b->own_path, b->name, err_name(err));
+		return err;
+	}
+	fd = cgfs_open(b->own, b->name);
+	if (fd < 0) {
+		lack_all(b, "cannot open %.80s/%s: %s", b->own_path, b->name, strerror(-fd));
+		return fd;
+	}
+	b->dir = fd;
+	snprintf(depth, sizeof(depth), "%d", CGFS_MAX_DEPTH);
+	if (cgfs_write(b->dir, "cgroup.max.depth", depth))
+		log_debug("cgroup", "the depth is not limited"); /* Linux before 4.14 */
+	if (snprintf(b->path, sizeof(b->path), "%s/%s", b->own_path, b->name) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	len = strcmp(b->seen, "/") == 0 ? 0 : strlen(b->seen);
+	if (snprintf(b->seen + len, sizeof(b->seen) - len, "/%s/", b->name) >=
+		(int)(sizeof(b->seen) - len))
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+int cgroup_base_open(struct cgroup_base *b, const char *setting)
+{
+	int err;
+
+	*b = (struct cgroup_base){.dir = -1, .own = -1};
+	snprintf(b->agent, sizeof(b->agent), "guestd.%d.agent", (int)getpid());
+	err = open_own(b, setting);
+	if (!err) {
+		remove_stale(b);
+		err = make_base(b);
+	}
+	if (err) {
+		cgroup_base_close(b);
+		return err;
+	}
+	enable_all(b);
+	return 0;
+}
+
+/* Only where OWN is ours alone: in the root they may be somebody else's by now. */
+static void go_back(struct cgroup_base *b)
+{
+	char word[16];
+
+	for (int i = 0; i < N_CONTROLLERS; i++) {
+		snprintf(word, sizeof(word), "-%s", controller_names[i]);
+		if (!*b->lacks[i] && cgfs_write(b->own, SUBTREE_CONTROL, word))
+			return;
+	}
+	if (cgfs_write(b->own, "cgroup.procs", "0") == 0 && cgfs_remove(b->own, b->agent) == 0)
+		b->moved = false;
+}
+
+void cgroup_base_close(struct cgroup_base *b)
+{
+	if (b->dir >= 0) {
+		fd_close(&b->dir);
+		if (cgfs_remove(b->own, b->name) == 0 && b->moved)
+			go_back(b);
+	}
+	fd_close(&b->own);
+}
