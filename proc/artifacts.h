@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "proc/users.h"
+#include "guestd/users.h"
 #include "proto/args.h"
 #include "proto/enc.h"
 

@@ -644,7 +644,7 @@ void cgroup_stop(void)
 			continue;
 		name_of(cg, name);
 		if (cgfs_remove(cgroups.base.dir, name))
-			log_info("cgroup", "in use path=%s/%s", cgroups.base.path, name);
+			log_debug("cgroup", "in use path=%s/%s", cgroups.base.path, name);
 		forget(cg);
 		if (cg->state != HELD)
 			free(cg);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/check.h"
+#include "guestd/req.h"
 #include "proc/artifacts.h"
 
 /* sigabbrev_np(3) does this, but musl has none. */
@@ -96,9 +97,32 @@ size_t exit_encode(const struct exit_record *x, struct enc *e)
 	enc_kv_uint(e, "stdout_dropped", x->dropped[0]);
 	enc_kv_uint(e, "stderr_dropped", x->dropped[1]);
 	enc_kv_bool(e, "eof", x->eof);
-	if (!x->artifacts)
-		return n + 8;
-	enc_str(e, "artifacts");
-	artifacts_encode(x->artifacts, e);
-	return n + 9;
+	n += 8;
+	if (x->artifacts_truncated) {
+		enc_kv_bool(e, "artifacts_truncated", true);
+		n++;
+	} else if (x->artifacts) {
+		enc_str(e, "artifacts");
+		artifacts_encode(x->artifacts, e);
+		n++;
+	}
+	return n;
+}
+
+void exit_reply(struct req *req, const struct exit_record *x)
+{
+	bool may_be_cut = x->artifacts && !x->artifacts_truncated;
+	struct exit_record copy = *x;
+	struct enc e;
+	size_t mark;
+
+	req_reply_begin(req, &e);
+	mark = enc_map_begin(&e);
+	enc_map_end(&e, mark, exit_encode(x, &e));
+	if (!may_be_cut) {
+		req_reply_end(req, &e);
+	} else if (req_try_reply_end(req, &e)) {
+		copy.artifacts_truncated = true;
+		exit_reply(req, &copy);
+	}
 }

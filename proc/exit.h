@@ -12,6 +12,7 @@
 #include "proto/enc.h"
 
 struct artifacts;
+struct req;
 
 struct exit_record {
 	int status; /* as wait(2) gives it */
@@ -25,10 +26,17 @@ struct exit_record {
 	uint64_t bytes[2];              /* written by the process: stdout, stderr */
 	uint64_t dropped[2];            /* of those: overwritten before anybody took them */
 	const struct artifacts *artifacts; /* the process's, or NULL */
+	bool artifacts_truncated;          /* left out: they do not fit */
 };
 
 /* The pairs of the record into a map that the caller began; how many. */
 size_t exit_encode(const struct exit_record *x, struct enc *e);
+
+/*
+ * The response to REQ.  Where artifacts would make it longer than a frame, they are left out and
+ * `artifacts_truncated` says so.
+ */
+void exit_reply(struct req *req, const struct exit_record *x);
 
 /* "SIGTERM"; NULL for a number without a name. */
 const char *signal_name(int number);

@@ -16,9 +16,7 @@
 #include "guestd/event.h"
 #include "guestd/loop.h"
 #include "proc/process.h"
-
-#define MAX_DATAGRAM (60u << 10)
-#define MAX_TYPE     64
+#include "proto/limits.h"
 
 /* Datagrams taken in one turn, so that a flood of them stops nothing else. */
 #define BATCH 32
@@ -27,7 +25,7 @@ static struct {
 	int fd;
 	struct ev_io io;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	char datagram[MAX_DATAGRAM + 1];
+	char datagram[EMIT_MAX + 1];
 } inbox = {.fd = -1};
 
 const char *inbox_path(void)
@@ -39,9 +37,9 @@ const char *inbox_path(void)
 static size_t type_length(const char *bytes, size_t len)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
-	const char *end = memchr(bytes, '\n', MIN(len, MAX_TYPE + 1));
+	const char *end = memchr(bytes, '\n', MIN(len, EMIT_TYPE_MAX + 1));
 
-	if (len > MAX_DATAGRAM || !end)
+	if (len > EMIT_MAX || !end)
 		return 0;
 	for (const char *p = bytes; p < end; p++) {
 		if (!*p || !strchr(allowed, *p))
@@ -53,7 +51,7 @@ static size_t type_length(const char *bytes, size_t len)
 static void publish(const struct process *p, pid_t pid, size_t len)
 {
 	size_t type = type_length(inbox.datagram, len);
-	char name[MAX_TYPE + 1];
+	char name[EMIT_TYPE_MAX + 1];
 	struct enc *e;
 
 	if (!type) {

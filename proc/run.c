@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "guestd/conn.h"
@@ -17,6 +18,9 @@
 
 /* What the result holds besides the two captures. */
 #define RESULT_OVERHEAD 800u
+
+/* And an artifact besides its path: names, size, hash. */
+#define ARTIFACT_OVERHEAD 112u
 
 struct run_args {
 	struct spec spec;
@@ -81,11 +85,19 @@ static void run_output(struct follower *f)
 	}
 }
 
-/* Both captures must fit into one frame: a small one leaves its share to the other. */
-static void share_frame(const struct run *r, size_t len[2])
+/* What the artifacts take at most. */
+static size_t artifacts_room(const struct strs *paths)
 {
-	size_t room = r->req->conn->max_frame - RESULT_OVERHEAD;
+	size_t n = 0;
 
+	for (size_t i = 0; i < paths->n; i++)
+		n += strlen(paths->at[i]) + ARTIFACT_OVERHEAD;
+	return n;
+}
+
+/* Both captures must fit into one frame: a small one leaves its share to the other. */
+static void share_frame(const struct run *r, size_t room, size_t len[2])
+{
 	for (int i = 0; i < 2; i++)
 		len[i] = buf_len(&r->captured[i]);
 	if (len[0] + len[1] <= room)
@@ -103,10 +115,14 @@ static void send_result(struct req *req)
 	struct run *r = req->chan.owner;
 	struct process *p = r->f.process;
 	struct exit_record x = p->exit;
-	size_t len[2], mark, n;
+	size_t room = req->conn->max_frame - RESULT_OVERHEAD;
+	size_t len[2], mark, n, artifacts = artifacts_room(&p->spec->artifacts);
 	struct enc e;
 
-	share_frame(r, len);
+	x.artifacts_truncated = artifacts > room;
+	if (!x.artifacts_truncated)
+		room -= artifacts;
+	share_frame(r, room, len);
 	for (int i = 0; i < 2; i++)
 		x.dropped[i] = x.bytes[i] - len[i];
 	req_reply_begin(req, &e);

@@ -30,7 +30,7 @@
 #include <sys/resource.h>
 
 #include "guestd/loop.h"
-#include "proc/users.h"
+#include "guestd/users.h"
 
 #define SPAWN_STACK 16384
 #define MAX_RLIMITS 16

@@ -26,16 +26,12 @@ static void send_exit(struct viewer *v)
 {
 	struct exit_record x = v->exit;
 	struct req *req = v->req;
-	size_t mark;
-	struct enc e;
 
 	if (!v->live || v->kind->to_the_end)
 		x = process_exit(v->f.process);
-	req_reply_begin(req, &e);
-	mark = enc_map_begin(&e);
-	enc_map_end(&e, mark, exit_encode(&x, &e));
-	viewer_free(v);
-	req_reply_end(req, &e);
+	v->req = NULL;
+	exit_reply(req, &x);
+	viewer_free(v); /* last: the artifacts are the process's */
 }
 
 static bool is_over(const struct viewer *v)

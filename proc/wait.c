@@ -36,13 +36,8 @@ static struct req *done(struct waiter *w)
 static void reply_exit(struct req *req, const struct process *p)
 {
 	const struct exit_record x = process_exit(p);
-	size_t mark;
-	struct enc e;
 
-	req_reply_begin(req, &e);
-	mark = enc_map_begin(&e);
-	enc_map_end(&e, mark, exit_encode(&x, &e));
-	req_reply_end(req, &e);
+	exit_reply(req, &x);
 }
 
 static void on_ended(struct follower *f)

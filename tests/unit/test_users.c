@@ -1,5 +1,5 @@
-/* tests/unit/test_users.c - proc/users: a thread with the rights of another user, and back */
-#include "proc/users.h"
+/* tests/unit/test_users.c - guestd/users: a thread with the rights of another user, and back */
+#include "guestd/users.h"
 
 #include <errno.h>
 #include <fcntl.h>

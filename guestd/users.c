@@ -1,5 +1,5 @@
-/* proc/users.c - who a process runs as, from the guest's own files */
-#include "proc/users.h"
+/* guestd/users.c - who a process runs as, from the guest's own files */
+#include "guestd/users.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -74,6 +74,9 @@ static void *next_slot(void *array, size_t n, size_t size)
 	return array;
 }
 
+/* setresuid(2) takes it for "unchanged": whoever has it would stay root. */
+#define NO_ID UINT32_MAX
+
 static void read_passwd(struct users *u)
 {
 	FILE *f = fopen(PASSWD, "re");
@@ -82,6 +85,8 @@ static void read_passwd(struct users *u)
 	if (!f)
 		return;
 	while (u->n_users < MAX_ENTRIES && (pw = fgetpwent(f))) {
+		if (pw->pw_uid == NO_ID || pw->pw_gid == NO_ID)
+			continue;
 		u->user = next_slot(u->user, u->n_users, sizeof(*u->user));
 		u->user[u->n_users++] = (struct user_entry){
 			.name = xstrdup(pw->pw_name),
@@ -115,6 +120,8 @@ static void read_group(struct users *u)
 	if (!f)
 		return;
 	while (u->n_groups < MAX_ENTRIES && (gr = fgetgrent(f))) {
+		if (gr->gr_gid == NO_ID)
+			continue;
 		u->group = next_slot(u->group, u->n_groups, sizeof(*u->group));
 		u->group[u->n_groups++] = (struct group_entry){
 			.name = xstrdup(gr->gr_name),
@@ -234,7 +241,7 @@ static const struct user_entry *user_by_uid(const struct users *u, uid_t uid)
 	return NULL;
 }
 
-/* A uid or gid; the highest one means "unchanged" to the kernel and is no id. */
+/* A uid or gid. */
 static bool parse_id(const char *text, uint32_t *out)
 {
 	char *end;
@@ -244,7 +251,7 @@ static bool parse_id(const char *text, uint32_t *out)
 		return false;
 	errno = 0;
 	v = strtoul(text, &end, 10);
-	if (*end || errno || v >= UINT32_MAX)
+	if (*end || errno || v >= NO_ID)
 		return false;
 	*out = (uint32_t)v;
 	return true;

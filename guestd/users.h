@@ -1,5 +1,5 @@
 /*
- * proc/users.h - who a process runs as, from the guest's own files
+ * guestd/users.h - who a process runs as, from the guest's own files
  *
  * /etc/passwd and /etc/group are read on a worker and kept.  Whether they still say the same is
  * asked by each child on its way to exec (spawn.h), off the loop and for two system calls;
@@ -8,8 +8,8 @@
  *
  * Thread: loop, unless said otherwise.
  */
-#ifndef PROC_USERS_H
-#define PROC_USERS_H
+#ifndef GUESTD_USERS_H
+#define GUESTD_USERS_H
 
 #include <stddef.h>
 #include <sys/types.h>
