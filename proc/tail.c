@@ -79,11 +79,10 @@ static size_t measure(const struct tail *t, uint64_t lines, size_t max, bool *cu
 	while (lines && n <= max && (len = next_piece(&w, &bytes))) {
 		/* The very last newline ends a line; each one before that begins one, too. */
 		size_t at = n == 0 && bytes[len - 1] == '\n' ? len - 1 : len;
-		const char *newline;
 
-		while (lines && (newline = memrchr(bytes, '\n', at))) {
-			at = (size_t)(newline - bytes);
-			lines--;
+		while (lines && at) {
+			if (bytes[--at] == '\n')
+				lines--;
 		}
 		n += lines ? len : len - at - 1;
 	}

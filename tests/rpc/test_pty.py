@@ -219,23 +219,24 @@ def test_keys_that_are_signals(client, key, signal, name):
 
 def test_ctrl_c_reaches_the_foreground(client):
     call = open_pty(client, cmd="trap 'echo caught; exit 7' INT; echo ready; while :; do sleep 0.1; done")
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
     call.write(b"\x03")
     assert_exit(call.wait(), code=7)
     assert call.stdout.endswith(b"caught\r\n")
 
 
 def test_the_end_of_input_is_a_key(client):
-    """[4, id, 0] types ^D: whoever reads sees an end, and the terminal stays."""
+    """[4, id, 0] types ^D: whoever reads sees an end, and the terminal stays, for others to type on."""
     call = open_pty(client, cmd="echo ready; cat; echo first; cat; echo second; read x; echo $x")
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
+    name = call.event("started")["id"]
     call.end()
-    shows(call, b"first")
-    call.write(b"line\r")
+    shows(call, b"first\r\n")
+    client.call("proc.input", {"id": name, "data": b"line\r"})
     shows(call, b"line\r\nline\r\n")
-    call.end()
-    shows(call, b"second")
-    call.write(b"still there\r")
+    client.call("proc.input", {"id": name, "close": True})
+    shows(call, b"second\r\n")
+    client.call("proc.input", {"id": name, "data": b"still there\r"})
     assert_exit(call.wait(), code=0)
     assert call.stdout.endswith(b"still there\r\n")
 
@@ -243,12 +244,12 @@ def test_the_end_of_input_is_a_key(client):
 def test_the_end_of_input_behind_half_a_line(client):
     """There a first ^D hands the half over, and it takes a second one to end: [4, id, 0] is an end all the same."""
     call = open_pty(client, cmd="echo ready; cat; echo over; read x; echo $x")
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
     call.write(b"half")
     call.end()
-    shows(call, b"over")
+    shows(call, b"over\r\n")
     assert b"halfhalf" in call.stdout, "the echo and what cat was given"
-    call.write(b"still there\r")
+    client.call("proc.input", {"id": call.event("started")["id"], "data": b"still there\r"})
     assert_exit(call.wait(), code=0)
     assert call.stdout.endswith(b"still there\r\n")
 
@@ -303,7 +304,7 @@ def test_open_is_exec_with_a_terminal(client):
 def test_open_with_a_known_id_attaches(client):
     process_id = unique("pty-again")
     first = open_pty(client, cmd="echo ready; read x; echo got $x", id=process_id)
-    shows(first, b"ready")
+    shows(first, b"ready\r\n")
     second = open_pty(client, cmd="false", id=process_id)
     assert second.events[0] == first.events[0]
     second.write(b"one\r")
@@ -350,7 +351,7 @@ def test_an_interactive_shell_has_job_control(client):
 
 def test_resize_is_seen_and_told(client):
     call = open_pty(client, cmd="trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done")
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
     for rows, cols in ((50, 132), (51, 132), (51, 133), (2, 29999)):
         resize(client, call, rows, cols)
         shows(call, f"{rows} {cols}\r\n".encode())
@@ -449,7 +450,7 @@ def test_what_ignores_the_hangup_does_not_hold_the_response(client, start):
 
 def test_a_cancel_ends_all_of_it(client, alive):
     call = open_pty(client, cmd="sleep 61 & echo $!; setsid sleep 62 & echo $!; echo ready; wait")
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
     pids = [int(w) for w in call.stdout.split() if w.isdigit()]
     call.cancel()
     assert error_of(call.wait).code == "canceled"
@@ -459,9 +460,9 @@ def test_a_cancel_ends_all_of_it(client, alive):
 def test_it_outlives_its_connection(agent, client, start):
     process_id = unique("pty-lives")
     with agent.connect() as c:
-        shows(open_pty(c, cmd="echo ready; read x; echo got $x; exit 4", id=process_id), b"ready")
+        shows(open_pty(c, cmd="echo ready; read x; echo got $x; exit 4", id=process_id), b"ready\r\n")
     call = client.open("proc.attach", {"id": process_id})
-    shows(call, b"ready")
+    shows(call, b"ready\r\n")
     call.write(b"it\r")
     assert_exit(call.wait(), code=4)
     assert call.stdout == b"ready\r\nit\r\ngot it\r\n"
