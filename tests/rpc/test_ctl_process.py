@@ -11,6 +11,8 @@ from client import EVENT, RESPONSE, TIMEOUT, frame
 from guestctl import USAGE, Ctl, interruptible, plain, script
 from support import NUMBERS, eventually, numbers
 
+pytestmark = pytest.mark.local      # guestctl's own doing: over vsock, test_ctl.py is enough
+
 # Between the calls of a command the signal itself ends it: to a shell that is the same.
 INTERRUPTED = 128 + signal.SIGINT, -signal.SIGINT
 

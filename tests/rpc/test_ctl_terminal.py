@@ -11,6 +11,8 @@ from guestctl import (CTL, HELLO, UNREACHABLE, Ctl, Listener, Terminal, interrup
                       read_message, script)
 from support import eventually
 
+pytestmark = pytest.mark.local      # guestctl's own doing: over vsock, test_ctl.py is enough
+
 # Says that it is ready, and then what happens to it.
 SITTER = "trap 'echo caught; exit 9' INT; trap stty\\ size WINCH; stty size; while :; do sleep 0.1; done"
 
