@@ -155,8 +155,8 @@ SYS_CHILD int sys_stamp_equal(const struct file_stamp *a, const struct file_stam
 	       a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
 }
 
-pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len,
-	void (*fn)(void *arg), void *arg)
+pid_t sys_clone_vm(
+	uint64_t flags, int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg)
 {
 	/* Container runtimes refuse clone3 with ENOSYS, because they cannot look into its struct. */
 	static _Atomic bool refused;

@@ -49,8 +49,8 @@ int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
  * the agent's own.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno; -ENOSYS
  * where nothing can place a child into a cgroup.
  */
-pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len,
-	void (*fn)(void *arg), void *arg);
+pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg),
+	void *arg);
 
 /* struct sigaction as the kernel has it. */
 struct sys_sigaction {

@@ -53,8 +53,8 @@ void source_poll(struct source *s);
 void source_resume(struct source *s);
 
 struct sink {
-	bool broken;    /* nobody reads at the other end; what is written is dropped */
-	uint64_t gone;  /* bytes, written or dropped, since the start */
+	bool broken;   /* nobody reads at the other end; what is written is dropped */
+	uint64_t gone; /* bytes, written or dropped, since the start */
 
 	/* private */
 	int fd; /* -1: not started, or closed */

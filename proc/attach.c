@@ -54,8 +54,8 @@ static int seek(const struct process *p, unsigned i, int64_t from, uint64_t *pos
 		*position = MAX(ring->head - MIN(ring->head, (uint64_t)-from), ring->tail);
 	} else if ((uint64_t)from > ring->head) {
 		return failure_set(fail, ERR_BAD_PARAMS, NULL, NULL,
-			"%s_from %lld is beyond the %llu bytes that it wrote", i ? "stderr" : "stdout",
-			(long long)from, (unsigned long long)ring->head);
+			"%s_from %lld is beyond the %llu bytes that it wrote",
+			i ? "stderr" : "stdout", (long long)from, (unsigned long long)ring->head);
 	} else if ((uint64_t)from < ring->tail) {
 		*lost = ring->tail - (uint64_t)from;
 	} else {

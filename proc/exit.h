@@ -21,10 +21,10 @@ struct exit_record {
 	bool timed_out;
 	bool oom_killed; /* it, or something that it started */
 	bool eof; /* both outputs were at their end, nothing was left behind that holds them */
-	uint64_t started_us, exited_us; /* since the epoch */
-	uint64_t duration_us;           /* monotonic */
-	uint64_t bytes[2];              /* written by the process: stdout, stderr */
-	uint64_t dropped[2];            /* of those: overwritten before anybody took them */
+	uint64_t started_us, exited_us;    /* since the epoch */
+	uint64_t duration_us;              /* monotonic */
+	uint64_t bytes[2];                 /* written by the process: stdout, stderr */
+	uint64_t dropped[2];               /* of those: overwritten before anybody took them */
 	const struct artifacts *artifacts; /* the process's, or NULL */
 	bool artifacts_truncated;          /* left out: they do not fit */
 };

@@ -55,7 +55,8 @@ static void publish(const struct process *p, pid_t pid, size_t len)
 	struct enc *e;
 
 	if (!type) {
-		log_limited(LOG_INFO, "inbox", "no event pid=%d id=%s len=%zu", (int)pid, p->id, len);
+		log_limited(
+			LOG_INFO, "inbox", "no event pid=%d id=%s len=%zu", (int)pid, p->id, len);
 		return;
 	}
 	memcpy(name, inbox.datagram, type);

@@ -138,8 +138,8 @@ static void encode_entry(const struct walk *w, const struct walk_entry *entry, s
 	enc_kv_int(e, "ppid", entry->ppid);
 	enc_kv_text(e, "comm", entry->comm);
 	enc_str(e, "argv");
-	truncated = encode_argv(entry->argv_len ? buf_bytes(&w->argv) + entry->argv : "",
-		entry->argv_len, max, e);
+	truncated = encode_argv(
+		entry->argv_len ? buf_bytes(&w->argv) + entry->argv : "", entry->argv_len, max, e);
 	enc_kv_uint(e, "uid", entry->uid);
 	enc_kv_str(e, "state", state);
 	enc_kv_uint(e, "started_us", boot_us + entry->started_us);

@@ -308,8 +308,8 @@ static void on_artifacts(void *owner)
 static void look_for_artifacts(struct process *p)
 {
 	if (p->spec->artifacts.n && !p->artifacts)
-		p->artifacts = artifacts_start(
-			&p->spec->artifacts, p->cwd, p->account, on_artifacts, p);
+		p->artifacts =
+			artifacts_start(&p->spec->artifacts, p->cwd, p->account, on_artifacts, p);
 }
 
 void process_check_ended(struct process *p)
@@ -381,8 +381,7 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 		return;
 	}
 	for (int i = 0; i < 2; i++)
-		p->out[i].end =
-			p->out[i].source.ring.head + unread_bytes(&p->out[i].source);
+		p->out[i].end = p->out[i].source.ring.head + unread_bytes(&p->out[i].source);
 	p->drain.repeat = DRAIN_S;
 	ev_timer_again(loop_ev(), &p->drain);
 	stop_note_leftovers(p);

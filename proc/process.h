@@ -94,7 +94,7 @@ struct stream {
 	uint64_t was_tail; /* of the ring, when we looked last */
 	uint64_t was_head;
 	uint64_t dropped; /* overwritten before anybody took it */
-	uint64_t end; /* EXITED: the process itself wrote up to here; ENDED: the record's end */
+	uint64_t end;     /* EXITED: the process itself wrote up to here; ENDED: the record's end */
 };
 
 /* [0] reads, [1] writes; the agent's ends until the program runs. */
@@ -103,7 +103,7 @@ struct process_pipes {
 };
 
 struct process {
-	char id[132]; /* the client's, or made up */
+	char id[132];    /* the client's, or made up */
 	uint64_t number; /* of all that were ever made */
 	const struct spec *spec;
 	enum process_state state;
@@ -116,9 +116,9 @@ struct process {
 	char *user, *cwd, *shell; /* by name; where it was started; what its user has */
 
 	/* private */
-	struct list link;        /* processes.all */
+	struct list link;              /* processes.all */
 	struct list id_link, pid_link; /* processes.by_id, .by_pid: buckets */
-	struct list exited_link; /* processes.exited, once remembered */
+	struct list exited_link;       /* processes.exited, once remembered */
 	size_t exited_bytes;
 	struct list followers;
 	struct arena *params; /* holds spec */
@@ -130,7 +130,7 @@ struct process {
 	struct process_pipes pipes;
 	struct account *account; /* where there are artifacts to be looked for */
 	struct artifacts *artifacts;
-	struct cgroup *cgroup;   /* as long as something may live in it */
+	struct cgroup *cgroup; /* as long as something may live in it */
 	struct sink in;
 	char last_input; /* a terminal's end of input depends on it */
 	uint64_t started_mono_us;
@@ -138,7 +138,8 @@ struct process {
 	bool stopping, killing, stopped;
 	ev_tstamp kill_at; /* when stopping becomes killing */
 	struct tree tree;  /* who else has to go: while stopping, or left behind by the leader */
-	struct conn_watch starter; /* the connection that started it, where it is to die with that */
+	struct conn_watch
+		starter; /* the connection that started it, where it is to die with that */
 	struct grave grave;
 	bool removed, buried;
 };

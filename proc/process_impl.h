@@ -47,7 +47,7 @@ void stop_note_leftovers(struct process *p); /* its leader is gone: who else is 
 
 /* follow.c */
 void stall_init(struct process *p);
-void stall_full(struct source *s);  /* a follower holds the process back */
+void stall_full(struct source *s);    /* a follower holds the process back */
 void stall_output(struct process *p); /* there is something to take */
 
 #endif

@@ -122,8 +122,8 @@ int spec_check(const struct spec *spec, struct failure *f)
 				"a name in env is empty or holds a =");
 	}
 	if (spec->artifacts.n > MAX_ARTIFACTS)
-		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "more than %u artifacts",
-			MAX_ARTIFACTS);
+		return failure_set(
+			f, ERR_BAD_PARAMS, NULL, NULL, "more than %u artifacts", MAX_ARTIFACTS);
 	for (size_t i = 0; i < spec->artifacts.n; i++) {
 		if (!*spec->artifacts.at[i])
 			return failure_set(
@@ -323,10 +323,11 @@ static void encode_arg(const char *arg, size_t *left, struct enc *e, bool *trunc
 	enc_text(e, arg, len);
 }
 
-void spec_encode_argv(const struct spec *spec, const char *shell, size_t max, struct enc *e,
-	bool *truncated)
+void spec_encode_argv(
+	const struct spec *spec, const char *shell, size_t max, struct enc *e, bool *truncated)
 {
-	const char *const line[] = {"/bin/sh", "-c", spec->cmd}, *const login[] = {shell, "-l", "-c", spec->cmd};
+	const char *const line[] = {"/bin/sh", "-c", spec->cmd}, *const login[] = {shell, "-l",
+									 "-c", spec->cmd};
 	const char *const *argv = spec->argv.at;
 	size_t n = spec->argv.n, mark;
 

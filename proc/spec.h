@@ -55,8 +55,8 @@ extern const struct arg pty_table[]; /* of struct spec_pty */
 int spec_check(const struct spec *spec, struct failure *f);
 
 /* What the program finds in its argv, for ProcessInfo; SHELL is that of its user. */
-void spec_encode_argv(const struct spec *spec, const char *shell, size_t max, struct enc *e,
-	bool *truncated);
+void spec_encode_argv(
+	const struct spec *spec, const char *shell, size_t max, struct enc *e, bool *truncated);
 
 /*
  * Fills what S needs to run SPEC as ACCOUNT.  SPEC and the new strings, in ARENA of at least

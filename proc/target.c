@@ -20,8 +20,7 @@ int target_check(const struct target *t, struct failure *f)
 {
 	if (!!t->id + !!t->pid + !!t->label == 1)
 		return 0;
-	return failure_set(
-		f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of id, pid and label");
+	return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "give exactly one of id, pid and label");
 }
 
 struct process *target_find(const struct target *t, struct failure *f)

@@ -80,7 +80,8 @@ static bool hold(struct tree *t, const struct tree_stat *s, pid_t leader)
 	return true;
 }
 
-void tree_add(struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx), void *ctx)
+void tree_add(
+	struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx), void *ctx)
 {
 	int fd;
 

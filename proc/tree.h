@@ -43,8 +43,8 @@ struct tree_stat {
 bool tree_stat(pid_t pid, struct tree_stat *out);
 
 /* Holds PID, if FITS still says so of it once it is held. */
-void tree_add(struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx),
-	void *ctx);
+void tree_add(
+	struct tree *t, pid_t pid, pid_t leader, bool (*fits)(pid_t pid, void *ctx), void *ctx);
 
 /* The same with all that are in the group PGRP. */
 void tree_add_group(struct tree *t, pid_t pgrp, bool (*fits)(pid_t pid, void *ctx), void *ctx);

@@ -17,7 +17,17 @@
 #define ARGVS_MAX (4u << 20)
 
 /* Fields of /proc/PID/stat behind the name, from 0: proc_pid_stat(5) counts from 1, with pid and name. */
-enum { STATE, PPID, SESSION = 3, UTIME = 11, STIME, THREADS = 17, STARTED = 19, RSS = 21, N_FIELDS };
+enum {
+	STATE,
+	PPID,
+	SESSION = 3,
+	UTIME = 11,
+	STIME,
+	THREADS = 17,
+	STARTED = 19,
+	RSS = 21,
+	N_FIELDS
+};
 
 /* FILE of PID, at most LEN - 1 bytes, terminated; bytes or -errno. */
 static ssize_t read_file(int proc, const char *pid, const char *file, char *out, size_t len)
@@ -88,6 +98,7 @@ static void read_argv(int proc, const char *pid, struct buf *argv, struct walk_e
 	out->argv_truncated = n > (ssize_t)ARGV_MAX;
 	n = MIN(n, (ssize_t)ARGV_MAX);
 	/* A process may have written over its arguments: then the last one has no end. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Branch): read_file has filled it */
 	if (text[n - 1])
 		text[n++] = '\0';
 	if (buf_add(argv, text, (size_t)n) < 0)

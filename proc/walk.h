@@ -16,11 +16,11 @@
 
 struct walk_entry {
 	pid_t pid, ppid, session;
-	uid_t uid; /* the effective one */
+	uid_t uid;  /* the effective one */
 	char state; /* 'R', 'S', ... as in proc(5) */
 	char comm[64];
 	uint64_t threads, user_ms, system_ms, rss;
-	uint64_t started_us; /* after boot */
+	uint64_t started_us;   /* after boot */
 	size_t argv, argv_len; /* where its arguments stand in walk.argv, each ended by a NUL */
 	bool argv_truncated;
 };
