@@ -4,6 +4,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
+
+size_t ring_budget_max(size_t max)
+{
+	struct sysinfo guest;
+
+	if (sysinfo(&guest) < 0)
+		return max;
+	return (size_t)MIN(max, (uint64_t)guest.totalram * guest.mem_unit / 4);
+}
 
 void ring_init(struct ring *r, size_t limit, struct ring_budget *budget)
 {

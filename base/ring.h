@@ -26,6 +26,9 @@ struct ring_budget {
 	size_t used, max;
 };
 
+/* What all rings of an agent may take: MAX, but no more than a quarter of the guest's memory. */
+size_t ring_budget_max(size_t max);
+
 struct ring {
 	char *data;
 	size_t cap, limit;

@@ -40,7 +40,6 @@ static struct {
 } processes = {
 	.all = {&processes.all, &processes.all},
 	.exited = {&processes.exited, &processes.exited},
-	.budget = {.max = RING_TOTAL_MAX},
 };
 
 static struct list *id_bucket(const char *id)
@@ -563,6 +562,7 @@ static int start(void)
 		list_init(&processes.by_id[i]);
 		list_init(&processes.by_pid[i]);
 	}
+	processes.budget.max = ring_budget_max(RING_TOTAL_MAX);
 	ev_init(&processes.calm, on_calm);
 	processes.calm.repeat = CALM_S;
 	if (!err)

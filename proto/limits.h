@@ -83,7 +83,10 @@
 #define OS_RELEASE_MAX  (8u << 10)
 #define OS_RELEASE_KEYS 64u
 
-/* Output rings of all processes; beyond it a ring stays at its smallest size. */
+/*
+ * Output rings of all processes, or a quarter of the guest's memory where that is less; beyond it a
+ * ring stays at its smallest size.
+ */
 #define RING_TOTAL_MAX (128u << 20)
 
 /* proc.run: what is captured of a stream unless the call says otherwise. */

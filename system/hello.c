@@ -1,6 +1,7 @@
 /* system/hello.c - hello: token, flow control, limits, and who answers */
 #include <string.h>
 
+#include "base/ring.h"
 #include "guestd/config.h"
 #include "guestd/conn.h"
 #include "guestd/identity.h"
@@ -44,7 +45,6 @@ static const struct {
 	{"max_params_total", ARENA_TOTAL_MAX},
 	{"max_processes", MAX_PROCESSES},
 	{"max_ring", RING_MAX},
-	{"max_rings", RING_TOTAL_MAX},
 	{"max_unsent", OUT_HIGH},
 	{"max_unread_input", INPUT_HIGH},
 };
@@ -78,7 +78,8 @@ static void encode_result(const struct conn *conn, struct enc *e)
 	enc_kv_uint(e, "window", INPUT_WINDOW);
 	enc_kv_uint(e, "max_frame", conn->max_frame);
 	enc_str(e, "limits");
-	enc_map_end(e, enc_map_begin(e), ARRAY_LEN(limits));
+	enc_map_end(e, enc_map_begin(e), ARRAY_LEN(limits) + 1);
+	enc_kv_uint(e, "max_rings", ring_budget_max(RING_TOTAL_MAX));
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
 		enc_kv_uint(e, limits[i].name, limits[i].value);
 }

@@ -201,3 +201,8 @@ def test_a_huge_os_release_is_cut(rooted):
     assert info["os"]["id"] == "big" and 10 < len(info["os"]) <= 64
     info = rooted(os_release=b"ID=" + b"x" * 1_000_000)
     assert 1000 < len(info["os"]["id"]) < 10_000
+
+
+def test_rings_leave_most_of_the_memory_to_the_guest(client):
+    memory = client.call("system.info")["memory"]
+    assert client.hello()["limits"]["max_rings"] == min(128 << 20, memory // 4)
