@@ -30,6 +30,7 @@ def empty_root(tmp_path):
     link.symlink_to(tmp_path)
     try:
         with connect(f"unix:{link}/g.sock") as client:
+            client.root = tmp_path
             yield client
     finally:
         link.unlink()
@@ -55,3 +56,27 @@ def test_what_is_missing_is_an_error_and_not_an_exit(empty_root):
         with pytest.raises(RpcError) as e:
             empty_root.call("proc.run", params)
         assert (e.value.code, e.value.stage) == (code, stage)
+
+
+def test_a_shell_that_is_no_absolute_path_is_bin_sh(empty_root):
+    """It must not be searched: the PATH is the caller's, and the passwd file somebody else's."""
+    (empty_root.root / "etc").mkdir()
+    (empty_root.root / "etc/passwd").write_text("odd:x:7:7::/:guestd\n")
+    for params in ({"cmd": "true", "login": True}, {"pty": {}}):
+        method = "proc.run" if "cmd" in params else "pty.open"
+        with pytest.raises(RpcError) as e:
+            empty_root.call(method, {**params, "user": "odd", "env": {"PATH": "/" + ":/" * 300}})
+        assert e.value.stage in ("exec", "pty")
+        assert e.value.path in ("/bin/sh", "-sh", None)
+    assert empty_root.call("system.ping")
+
+
+def test_the_highest_uid_is_nobody(empty_root):
+    """setresuid(2) takes it for "unchanged": whoever ran with it would be root."""
+    (empty_root.root / "etc").mkdir()
+    (empty_root.root / "etc/passwd").write_text("ghost:x:4294967295:4294967295::/:/guestd\n"
+                                                "half:x:9:4294967295::/:/guestd\n")
+    for user in ("ghost", "half", "4294967295"):
+        with pytest.raises(RpcError) as e:
+            empty_root.call("proc.run", {"argv": ["/guestd", "--version"], "user": user})
+        assert e.value.code == "not_found", user
