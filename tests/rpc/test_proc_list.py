@@ -102,6 +102,7 @@ def test_where_it_runs(client, start, guest_dir):
     assert start(argv=["true"], cwd=guest_dir)["cwd"] == guest_dir
 
 
+@pytest.mark.local
 def test_hundreds_with_long_arguments_still_fit(fresh):
     """Lists do not become impossible by what they remember."""
     with fresh.connect() as c:
@@ -367,6 +368,7 @@ def test_removing_needs_an_id(client, start):
 # -- how long it is remembered -------------------------------------------------------------------
 
 @pytest.mark.slow
+@pytest.mark.local
 def test_the_last_1024_are_remembered(fresh):
     """And no more; whatever is running does not count."""
     with fresh.connect() as c:
@@ -401,6 +403,7 @@ def test_sixteen_megabytes_of_output_are_remembered(fresh):
         assert NUMBERS[:size].endswith(call.stdout) and len(call.stdout) >= size - 4096
 
 
+@pytest.mark.local
 def test_the_memory_of_a_forgotten_one_is_given_back(fresh):
     """Only what is remembered counts against the bound: removing makes room."""
     size = 1 << 20
