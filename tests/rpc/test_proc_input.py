@@ -3,11 +3,15 @@
 import pytest
 
 from client import DATA, STDIN
-from support import NUMBERS, assert_exit, error_of, has_written, rounds
+from support import NUMBERS, assert_exit, error_of, eventually, has_written, rounds
 
 
 def send(client, process_id, data=None, **more):
     return client.call("proc.input", {"id": process_id} | ({} if data is None else {"data": data}) | more)
+
+
+def state_of(client, pid):
+    return next(p["state"] for p in client.call("proc.list", {"all": True}) if p["pid"] == pid)
 
 
 def ended(client, process_id):
@@ -72,6 +76,7 @@ def test_it_is_answered_when_the_process_has_room_for_it(client, start):
     """More than a pipe holds, for a process that reads late."""
     size = 900_000
     info = start(cmd="kill -STOP $$; exec wc -c", stdin=True)
+    eventually(lambda: state_of(client, info["pid"]) == "T", "it stands still")
     call = client.open("proc.input", {"id": info["id"], "data": NUMBERS[:size], "close": True})
     behind = client.open("proc.input", {"id": info["id"], "data": b"behind"})
     assert error_of(client.call, "proc.wait", {"id": info["id"], "timeout_ms": 500}).code == "timeout"
@@ -144,6 +149,7 @@ def test_input_to_an_attach_that_nobody_reads_is_dropped(client, start):
 def test_a_cancel_answers_at_once_and_what_follows_stands_behind(client, start):
     """How much of the canceled one was taken, nobody says."""
     info = start(cmd="kill -STOP $$; exec cat", stdin=True)
+    eventually(lambda: state_of(client, info["pid"]) == "T", "it stands still")
     call = client.open("proc.input", {"id": info["id"], "data": NUMBERS[:900_000]})
     client.call("system.ping")
     call.cancel()
