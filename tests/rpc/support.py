@@ -142,6 +142,7 @@ class Daemon:
         env = dict(env if env is not None else {"PATH": os.environ.get("PATH", "/usr/bin:/bin")})
         # Freed memory kept back by the sanitizer would look like a leak.
         env.setdefault("ASAN_OPTIONS", "quarantine_size_mb=1")
+        env.setdefault("TSAN_OPTIONS", f"suppressions={Path(__file__).resolve().parents[1] / 'tsan.supp'}")
         self._stderr = tempfile.TemporaryFile()
         self.stopped = False
         self.proc = subprocess.Popen(wrap(command) if wrap else command, env=env,
