@@ -141,7 +141,8 @@ def test_all_lists_every_process_of_the_guest(client, start):
     assert leader["started_us"] <= ps[child]["started_us"] + 20_000
     agent = ps[leader["ppid"]]
     assert agent.get("id") is None, "the agent itself is not one of its processes"
-    assert 100 << 10 < agent["rss"] < 1 << 30, "bytes, not pages"
+    # What stat(5) of /proc says lags behind by some pages for each thread.
+    assert 0 < agent["rss"] < 1 << 30 and agent["rss"] % 4096 == 0, "bytes, not pages"
 
 
 def test_all_knows_users_states_and_times(client, start, is_root):
