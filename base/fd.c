@@ -30,15 +30,12 @@ int fd_set_nonblock(int fd)
 	return 0;
 }
 
-ssize_t fd_read_file(const char *path, char *buf, size_t len)
+ssize_t fd_read_all(int fd, char *buf, size_t len)
 {
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	size_t have = 0;
 
-	if (fd < 0)
-		return -errno;
-	while (have < len - 1) {
-		ssize_t n = read(fd, buf + have, len - 1 - have);
+	while (have < len) {
+		ssize_t n = read(fd, buf + have, len - have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -48,8 +45,17 @@ ssize_t fd_read_file(const char *path, char *buf, size_t len)
 			break;
 		have += (size_t)n;
 	}
-	buf[have] = '\0';
 	return (ssize_t)have;
+}
+
+ssize_t fd_read_file(const char *path, char *buf, size_t len)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd < 0 ? -errno : fd_read_all(fd, buf, len - 1);
+
+	if (n >= 0)
+		buf[n] = '\0';
+	return n;
 }
 
 int fd_write_all(int fd, const void *bytes, size_t len)

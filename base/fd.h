@@ -28,6 +28,9 @@ static inline int take_fd(int *fd)
 /* 0 or -errno. */
 MUST_CHECK int fd_set_nonblock(int fd);
 
+/* Reads FD to its end, or LEN bytes of it.  Bytes or -errno. */
+MUST_CHECK ssize_t fd_read_all(int fd, char *buf, size_t len);
+
 /* Reads a whole file of at most LEN - 1 bytes into BUF and terminates it.  Bytes or -errno. */
 MUST_CHECK ssize_t fd_read_file(const char *path, char *buf, size_t len);
 

@@ -72,17 +72,11 @@ static void add(struct message *m, const char *bytes, size_t len)
 
 static int add_stdin(struct message *m)
 {
-	while (m->len < sizeof(m->bytes)) {
-		ssize_t n = read(STDIN_FILENO, m->bytes + m->len, sizeof(m->bytes) - m->len);
+	ssize_t n = fd_read_all(STDIN_FILENO, m->bytes + m->len, sizeof(m->bytes) - m->len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		m->len += (size_t)n;
-	}
+	if (n < 0)
+		return (int)n;
+	m->len += (size_t)n;
 	return 0;
 }
 
