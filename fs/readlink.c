@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "fs/path.h"
 #include "guestd/method.h"
 #include "guestd/work.h"
 
@@ -21,10 +22,17 @@ static int readlink_work(struct work *w)
 {
 	const struct readlink_args *a = w->args;
 	char target[PATH_MAX + 1];
-	ssize_t n = readlink(a->path, target, sizeof(target) - 1);
+	struct path p;
+	int err = path_open(a->path, &p);
+	ssize_t n = 0;
 
-	if (n < 0)
-		return work_fail(w, -errno, a->path, "cannot read the link %s", a->path);
+	if (!err) {
+		n = readlinkat(p.dir, p.name, target, sizeof(target) - 1);
+		err = n < 0 ? -errno : 0;
+	}
+	path_close(&p);
+	if (err)
+		return work_fail(w, err, a->path, "cannot read the link %s", a->path);
 	target[n] = '\0';
 	enc_map_end(&w->result, enc_map_begin(&w->result), 1);
 	enc_kv_text(&w->result, "target", target);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "guestd/conn.h"
 #include "guestd/req.h"
+#include "guestd/steps.h"
 #include "guestd/work.h"
 #include "proto/limits.h"
 #include "proto/scan.h"
@@ -46,7 +47,9 @@ static void start_call(
 		return;
 	}
 	req->args = args;
-	if (m->work)
+	if (m->steps)
+		steps_start(req, args);
+	else if (m->work)
 		work_start(req, args);
 	else
 		m->call(req, args);

@@ -22,6 +22,7 @@
 #include "proto/args.h"
 
 struct req;
+struct steps;
 struct work;
 
 struct method {
@@ -36,6 +37,8 @@ struct method {
 	void (*call)(struct req *req, void *args);
 	/* Or, instead: runs on a worker, and may block (work.h). */
 	int (*work)(struct work *w);
+	/* Or: step by step on workers (steps.h). */
+	const struct steps *steps;
 	size_t who; /* where the args name users, if has_who */
 	bool has_who;
 	bool streams;     /* sends or takes data or events: for system.methods */

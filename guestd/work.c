@@ -17,7 +17,7 @@
 #define MAX_ATTEMPTS 5
 
 /* Of a frame, what stands around the result. */
-#define RESPONSE_OVERHEAD 64u
+#define RESPONSE_OVERHEAD 16u
 
 const struct arg user_table[] = {
 	ARG(struct who, user),
@@ -47,18 +47,15 @@ bool work_canceled(const struct work *w)
 	return atomic_load_explicit(&w->canceled, memory_order_relaxed);
 }
 
-static void work_free(struct work *w)
+void work_fini(struct work *w)
 {
 	buf_fini(&w->out);
 	params_free(w->params);
 	free(w->account);
-	free(w);
 }
 
-/* Once the connection has room for a large result. */
-static void reply(struct req *req)
+void work_reply(struct work *w, struct req *req)
 {
-	struct work *w = req->chan.owner;
 	struct enc e;
 
 	req_reply_begin(req, &e);
@@ -66,70 +63,64 @@ static void reply(struct req *req)
 		enc_map_end(&e, enc_map_begin(&e), 0);
 	else if (buf_add(e.buf, buf_bytes(&w->out), buf_len(&w->out)) < 0)
 		e.failed = true;
-	work_free(w);
 	req_reply_end(req, &e);
 }
 
-static void fail(struct work *w, int err)
+void work_refuse(struct work *w, struct req *req)
 {
-	struct req *req = w->req;
-	struct failure f = w->failure;
+	struct failure *f = &w->failure;
+	int err = w->err;
 
-	if (f.err != err) /* it filled in nothing */
-		failure_set(&f, err, NULL, NULL, "%s",
-			err == -ECANCELED ? "canceled" : strerror(-err));
+	if (f->err != err) /* it filled in nothing */
+		failure_set(f, err, NULL, NULL, "%s",
+			err == -ECANCELED ? "canceled"
+			: err < 0         ? strerror(-err)
+					  : err_name(err));
 	if (err == -ECANCELED)
-		f.err = ERR_CANCELED;
-	work_free(w);
-	req_fail_with(req, &f);
+		f->err = ERR_CANCELED;
+	req_fail_with(req, f);
 }
 
-static void begin(struct work *w);
+/* The rights: on a worker */
+
+int work_enter(struct work *w)
+{
+	int err;
+
+	if (!w->entered && (w->account || w->has_owner) && !users_unchanged(&w->stamps)) {
+		w->stale = true;
+		return -ESTALE;
+	}
+	w->entered = true;
+	if (!w->account)
+		return 0;
+	err = users_assume(w->account);
+	if (err)
+		work_fail(w, err, NULL, "cannot act as the user %s", w->account->name);
+	return err;
+}
+
+void work_leave(struct work *w)
+{
+	if (w->account)
+		users_resume();
+}
+
+/* The users: on the loop */
 
 static void on_users(struct users_wait *wait)
 {
-	begin(CONTAINER_OF(wait, struct work, users));
+	work_begin(CONTAINER_OF(wait, struct work, users));
 }
 
-static void on_done(struct job *job)
+bool work_retry(struct work *w)
 {
-	struct work *w = CONTAINER_OF(job, struct work, job);
-
-	if (!w->req) {
-		work_free(w);
-	} else if (w->err == -ESTALE && ++w->attempts < MAX_ATTEMPTS) {
-		users_load(&w->users);
-	} else if (w->err) {
-		fail(w, w->err);
-	} else if (w->result.failed) {
-		failure_set(&w->failure, ERR_LIMIT, NULL, NULL,
-			"the result is longer than max_frame");
-		fail(w, ERR_LIMIT);
-	} else {
-		w->finished = true;
-		req_reply_later(w->req, reply);
-	}
-}
-
-static void run(struct job *job)
-{
-	struct work *w = CONTAINER_OF(job, struct work, job);
-
-	w->err = 0;
-	if (w->account || w->has_owner)
-		w->err = users_unchanged(&w->stamps) ? 0 : -ESTALE;
-	if (!w->err && work_canceled(w))
-		w->err = -ECANCELED;
-	if (!w->err && w->account) {
-		w->err = users_assume(w->account);
-		if (w->err)
-			work_fail(w, w->err, NULL, "cannot act as the user %s", w->account->name);
-	}
-	if (w->err)
-		return;
-	w->err = w->method->work(w);
-	if (w->account)
-		users_resume();
+	w->busy = false;
+	if (!w->stale || !w->req || ++w->attempts >= MAX_ATTEMPTS)
+		return false;
+	w->stale = false;
+	users_load(&w->users);
+	return true;
 }
 
 /* 0, or w->failure is filled. */
@@ -153,7 +144,7 @@ static int resolve(struct work *w, const struct who *who)
 	return err;
 }
 
-static void begin(struct work *w)
+void work_begin(struct work *w)
 {
 	const struct who *who =
 		w->method->has_who ? (const void *)((const char *)w->args + w->method->who) : NULL;
@@ -169,14 +160,17 @@ static void begin(struct work *w)
 	if (!err) {
 		err = job_submit(&w->job) < 0 ? ERR_BUSY : 0;
 		if (err)
-			failure_set(&w->failure, err, NULL, NULL,
-				"too many calls wait for a worker");
+			failure_set(
+				&w->failure, err, NULL, NULL, "too many calls wait for a worker");
 	}
-	if (err)
-		fail(w, err);
+	w->busy = !err;
+	if (err) { /* else the worker may have set it by now */
+		w->err = err;
+		w->over(w);
+	}
 }
 
-static void work_cancel(void *owner)
+void work_cancel(void *owner)
 {
 	struct work *w = owner;
 
@@ -184,25 +178,16 @@ static void work_cancel(void *owner)
 	atomic_store_explicit(&w->canceled, true, memory_order_relaxed);
 }
 
-static void work_gone(void *owner)
+bool work_orphan(struct work *w)
 {
-	struct work *w = owner;
-	bool waiting = !list_empty(&w->users.link);
-
 	w->req = NULL;
 	users_cancel(&w->users);
-	if (w->finished || waiting)
-		work_free(w);
-	else
-		work_cancel(w);
+	work_cancel(w);
+	return !w->busy;
 }
 
-static const struct chan_ops chan_ops = {.cancel = work_cancel, .gone = work_gone};
-
-void work_start(struct req *req, void *args)
+void work_init(struct work *w, struct req *req, void *args, const struct chan_ops *ops)
 {
-	struct work *w = xcalloc(1, sizeof(*w));
-
 	w->args = args;
 	w->req = req;
 	w->method = req->method;
@@ -212,7 +197,76 @@ void work_start(struct req *req, void *args)
 	w->result.buf = &w->out;
 	w->users.ready = on_users;
 	list_init(&w->users.link);
+	chan_open(req, ops, w);
+}
+
+/* A call of one step */
+
+static void work_free(struct work *w)
+{
+	work_fini(w);
+	free(w);
+}
+
+/* Once the connection has room for a large result. */
+static void reply(struct req *req)
+{
+	struct work *w = req->chan.owner;
+
+	work_reply(w, req);
+	work_free(w);
+}
+
+static void over(struct work *w)
+{
+	if (w->req && !w->err) {
+		req_reply_later(w->req, reply);
+		return;
+	}
+	if (w->req)
+		work_refuse(w, w->req);
+	work_free(w);
+}
+
+static void on_done(struct job *job)
+{
+	struct work *w = CONTAINER_OF(job, struct work, job);
+
+	if (work_retry(w))
+		return;
+	if (!w->err && w->result.failed)
+		w->err = failure_set(
+			&w->failure, ERR_LIMIT, NULL, NULL, "the result is longer than max_frame");
+	over(w);
+}
+
+static void run(struct job *job)
+{
+	struct work *w = CONTAINER_OF(job, struct work, job);
+
+	w->err = work_canceled(w) ? -ECANCELED : work_enter(w);
+	if (w->err)
+		return;
+	w->err = w->method->work(w);
+	work_leave(w);
+}
+
+static void on_gone(void *owner)
+{
+	struct work *w = owner;
+
+	if (work_orphan(w))
+		work_free(w);
+}
+
+static const struct chan_ops chan_ops = {.cancel = work_cancel, .gone = on_gone};
+
+void work_start(struct req *req, void *args)
+{
+	struct work *w = xcalloc(1, sizeof(*w));
+
 	w->job = (struct job){.class = JOB_SLOW, .work = run, .done = on_done};
-	chan_open(req, &chan_ops, w);
-	begin(w);
+	w->over = over;
+	work_init(w, req, args, &chan_ops);
+	work_begin(w);
 }

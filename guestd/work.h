@@ -54,8 +54,9 @@ struct work {
 	bool has_owner;    /* who.owner was given: */
 	uid_t uid;
 	gid_t gid;
+	void *state; /* of a call in steps (steps.h) */
 
-	/* private */
+	/* private to work.c and steps.c */
 	struct job job;
 	struct req *req; /* NULL: the client is gone */
 	struct arena *params;
@@ -65,9 +66,13 @@ struct work {
 	struct users_wait users;
 	struct buf out;
 	atomic_bool canceled;
-	unsigned attempts;
-	bool finished;
+	bool busy;         /* the job is queued or runs */
+	bool entered;      /* the users were found unchanged once: the call keeps its ids */
+	bool stale;        /* they were not: to be resolved anew */
+	unsigned attempts; /* at that */
 	int err;
+	/* It is over, as err says; the client was not told so far.  Loop. */
+	void (*over)(struct work *w);
 };
 
 /* Fills the failure: "FMT ...: No such file or directory".  Returns ERR.  PATH may be NULL. */
@@ -78,5 +83,32 @@ bool work_canceled(const struct work *w);
 
 /* For dispatch.c: instead of method->call. */
 void work_start(struct req *req, void *args);
+
+/*
+ * For steps.c.  Thread: loop, but for work_enter and work_leave.
+ */
+struct chan_ops;
+
+/* Makes REQ a stream with OPS, whose owner is W.  The caller has set job and over. */
+void work_init(struct work *w, struct req *req, void *args, const struct chan_ops *ops);
+void work_fini(struct work *w);
+
+/* Resolves the users and queues the job; where that fails, over() is called. */
+void work_begin(struct work *w);
+
+/* First of all in job.done: true if the job is queued anew, because the users have changed. */
+bool work_retry(struct work *w);
+
+/* Around what has the rights of the user.  0, or it has not got them. */
+MUST_CHECK int work_enter(struct work *w);
+void work_leave(struct work *w);
+
+/* The client does not want it any more, or is gone; true: and no worker has it. */
+void work_cancel(void *owner);
+bool work_orphan(struct work *w);
+
+/* Sends the result, or the error.  W is to be freed then. */
+void work_reply(struct work *w, struct req *req);
+void work_refuse(struct work *w, struct req *req);
 
 #endif
