@@ -291,10 +291,7 @@ static int may_write(const struct output *o)
 /* Is something mounted on the old file, so that nothing can take its place? */
 static bool is_mounted(const struct output *o)
 {
-	struct statx stx;
-
-	return statx(o->place.at.dir, o->place.name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &stx) == 0 &&
-	       (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+	return sys_is_mount_root(o->place.at.dir, o->place.name);
 }
 
 /* Without this, a file that has no name cannot be given one by somebody who is not root. */

@@ -189,3 +189,20 @@ def test_processes_inherit_none_of_its_files(daemon, tmp_path):
         assert len(seen) <= 4, seen
         call.cancel()
         upload.cancel()
+
+
+def test_it_ends_in_the_middle_of_everything(guestd, tmp_path):
+    """Calls that were canceled when the agent is told to stop are cleaned up by threads that it waits for."""
+    (tmp_path / "f").write_bytes(NUMBERS)
+    for i in range(rounds(20)):
+        daemon = guestd()
+        with daemon.connect() as c:
+            calls = [c.open(method, {"path": str(tmp_path), "pattern": "9"} if method == "fs.grep" else {"path": str(tmp_path)})
+                     for method in ("fs.find", "fs.grep", "fs.hash", "fs.tree") * 3]
+            uploads = [c.open("fs.write", {"path": str(tmp_path / f"new{j}")}) for j in range(8)]
+            for call in uploads:
+                call.write(NUMBERS[:10_000 * i])
+            for call in calls[i % 12:] + uploads[i % 8:]:
+                call.cancel()
+        daemon.stop()
+        assert [p.name for p in tmp_path.iterdir()] == ["f"]
