@@ -254,14 +254,18 @@ void job_shutdown(void)
 	pthread_mutex_lock(&pool.mutex);
 	pool.stop = true;
 	pthread_cond_broadcast(&pool.cond);
-	while (pool.n_threads) {
-		if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) == ETIMEDOUT) {
+	/* What is done may ask for more: the end of a call in steps. */
+	while (pool.n_threads || !list_empty(&pool.done)) {
+		if (!list_empty(&pool.done)) {
+			pthread_mutex_unlock(&pool.mutex);
+			on_done(NULL, NULL, 0);
+			pthread_mutex_lock(&pool.mutex);
+		} else if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) == ETIMEDOUT) {
 			log_warn("job", "left behind threads=%u", pool.n_threads);
 			break;
 		}
 	}
 	pthread_mutex_unlock(&pool.mutex);
-	on_done(NULL, NULL, 0);
 	ev_async_stop(loop_ev(), &pool.wake);
 	ev_timer_stop(loop_ev(), &pool.stuck);
 }
