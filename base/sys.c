@@ -148,6 +148,15 @@ SYS_CHILD void sys_stamp(const char *path, struct file_stamp *out)
 	out->ctime_ns = st.stx_ctime.tv_nsec;
 }
 
+bool sys_is_mount_root(int dir, const char *name)
+{
+	struct statx st = {0};
+
+	return sys_raw(SYS_statx, dir, (long)name, AT_SYMLINK_NOFOLLOW, STATX_TYPE, (long)&st, 0) ==
+		       0 &&
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 SYS_CHILD int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b)
 {
 	return a->err == b->err && a->dev_major == b->dev_major && a->dev_minor == b->dev_minor &&

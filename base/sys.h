@@ -7,6 +7,7 @@
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,6 +41,10 @@ void sys_malloc_setup(void);
 void sys_malloc_trim(void);
 
 void sys_stamp(const char *path, struct file_stamp *out);
+
+/* Is something mounted on NAME in the directory DIR?  Never told before Linux 5.8. */
+bool sys_is_mount_root(int dir, const char *name);
+
 int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 
 /*

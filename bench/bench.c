@@ -28,6 +28,11 @@ static const struct {
 	{"stop", bench_stop},
 	{"list", bench_list},
 	{"pty", bench_pty},
+	{"read", bench_read},
+	{"write", bench_write},
+	{"files", bench_files},
+	{"stat", bench_stat},
+	{"tree", bench_tree},
 };
 
 static void usage(void)
@@ -62,7 +67,8 @@ static void print_head(const struct options *o)
 	puts("bare      the bench itself: clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD), two pipes to "
 	     "EOF, wait;\n"
 	     "          a child that echoes; a child that copies from pipe to socket; kill and wait;\n"
-	     "          a walk of /proc; a pty without a daemon\n"
+	     "          a walk of /proc; a pty without a daemon; sendfile, splice; open, write, close;\n"
+	     "          find\n"
 	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
 	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");

@@ -63,8 +63,8 @@ double contest_ratio(const struct contestant *a, const struct contestant *b);
 double now_us(void);
 
 /*
- * Processor time of PID so far, in microseconds: the scheduler counts nanoseconds, and what others
- * do on the machine disturbs it little.
+ * Processor time of all threads of PID so far, in microseconds: the scheduler counts nanoseconds, and
+ * what others do on the machine disturbs it little.
  */
 double cpu_us(pid_t pid);
 
@@ -84,5 +84,10 @@ void bench_stream(const struct options *o);
 void bench_stop(const struct options *o);
 void bench_list(const struct options *o);
 void bench_pty(const struct options *o);
+void bench_read(const struct options *o);
+void bench_write(const struct options *o);
+void bench_files(const struct options *o);
+void bench_stat(const struct options *o);
+void bench_tree(const struct options *o);
 
 #endif

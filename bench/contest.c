@@ -1,6 +1,7 @@
 /* bench/contest.c - rounds, medians and ratios */
 #include "bench/bench.h"
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,14 +74,28 @@ double samples_quantile(const struct samples *s, double q)
 	return result;
 }
 
-double cpu_us(pid_t pid)
+static double thread_us(pid_t pid, const char *thread)
 {
 	char path[64], text[128];
 
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)pid);
-	if (!pid || fd_read_file(path, text, sizeof(text)) < 0)
-		return 0;
-	return strtod(text, NULL) / 1e3;
+	snprintf(path, sizeof(path), "/proc/%d/task/%.20s/schedstat", (int)pid, thread);
+	return fd_read_file(path, text, sizeof(text)) < 0 ? 0 : strtod(text, NULL) / 1e3;
+}
+
+double cpu_us(pid_t pid)
+{
+	const struct dirent *entry;
+	char path[64];
+	double sum = 0;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	tasks = pid ? opendir(path) : NULL;
+	while (tasks && (entry = readdir(tasks)))
+		sum += thread_us(pid, entry->d_name);
+	if (tasks)
+		closedir(tasks);
+	return sum;
 }
 
 void pin(pid_t pid, const cpu_set_t *set)

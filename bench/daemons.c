@@ -19,7 +19,10 @@
 #define START_MS 5000
 #define STOP_MS  8000
 
-static char dir[64]; /* sockets, run directories, logs */
+#define MEMORY "/dev/shm"
+
+static char dir[64];   /* sockets, run directories, logs */
+static char files[64]; /* what is read and written */
 static pid_t minimals[2] = {-1, -1}, guestd = -1;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -61,6 +64,7 @@ static void clean_up(void)
 			kill_children(sig);
 		poll(NULL, 0, 10);
 	}
+	nftw(files, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -76,6 +80,10 @@ void supervise(void)
 		give_up("TMPDIR is too long for a socket's path");
 	if (!mkdtemp(dir))
 		give_up("no directory %s: %m", dir);
+	snprintf(files, sizeof(files), MEMORY "/guestd-bench-XXXXXX");
+	if (!mkdtemp(files) &&
+		(snprintf(files, sizeof(files), "%.50s/files", dir) < 0 || mkdir(files, 0700) < 0))
+		give_up("no directory %s: %m", files);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
@@ -328,6 +336,22 @@ long guestd_memory(const char *key)
 		return 0;
 	line = strstr(text, key);
 	return line ? strtol(line + strlen(key) + 1, NULL, 10) : 0;
+}
+
+void guestd_forget_peak(void)
+{
+	char path[64];
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/clear_refs", (int)guestd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, "5", 1); /* where it is refused, the peak is older */
+}
+
+const char *files_dir(void)
+{
+	return files;
 }
 
 void read_all(int fd, void *bytes, size_t len)

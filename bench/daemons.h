@@ -50,6 +50,12 @@ void guestd_answered(struct client *c, uint32_t call, const char *method);
 /* KEY of /proc/PID/status of guestd in KiB. */
 long guestd_memory(const char *key);
 
+/* "VmHWM" counts from now on. */
+void guestd_forget_peak(void);
+
+/* A directory for files, in memory where there is a file system for that; removed at the end. */
+const char *files_dir(void);
+
 /* All LEN bytes, or gives up. */
 void read_all(int fd, void *bytes, size_t len);
 void write_all(int fd, const void *bytes, size_t len);

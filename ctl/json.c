@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "ctl/base64.h"
@@ -122,7 +123,10 @@ static json_t *to_json(const struct val *v, bool text)
 /* Consumes J.  A failed write shows in ferror(F). */
 static void put_line(FILE *f, json_t *j)
 {
-	json_dumpf(j, f, JSON_COMPACT | JSON_ENCODE_ANY);
+	/* JSON has U+0080 to U+009F as they are, which a terminal obeys. */
+	size_t ascii = isatty(fileno(f)) ? JSON_ENSURE_ASCII : 0;
+
+	json_dumpf(j, f, JSON_COMPACT | JSON_ENCODE_ANY | ascii);
 	fputc('\n', f);
 	fflush(f);
 	json_decref(j);

@@ -2,68 +2,17 @@
 #include "ctl/relay.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/interrupt.h"
 #include "ctl/report.h"
 #include "ctl/text.h"
 
-/* Bytes of output that may be on their way: what a fast network holds in a round trip. */
-#define WINDOW (1u << 20)
-
 /* Messages taken before input and signals have their turn again. */
 #define BATCH 64
-
-static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-static struct sigaction before[ARRAY_LEN(ending)]; /* what the caller of guestctl had set */
-static int signal_pipe[2] = {-1, -1};
-
-/*
- * The next one is not caught, so that it works while we are blocked in a write to a terminal
- * that was stopped.
- */
-static void restore_signals(void)
-{
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-		sigaction(ending[i], &before[i], NULL);
-}
-
-static void on_signal(int number)
-{
-	int saved = errno;
-	char byte = (char)number;
-
-	if (number != SIGWINCH) {
-		restore_signals();
-		terminal_restore(); /* the next one leaves no time for it */
-	}
-	if (write(signal_pipe[1], &byte, 1) < 0)
-		errno = 0; /* so full of signals that nobody has the time to hear them */
-	errno = saved;
-}
-
-static int watch_signals(const struct relay *r)
-{
-	struct sigaction catch = {.sa_handler = on_signal};
-
-	if (signal_pipe[0] < 0 && pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-		sigaction(ending[i], NULL, &before[i]);
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
-		/* What nohup and a shell's background jobs ignore stays ignored. */
-		if (before[i].sa_handler != SIG_IGN)
-			sigaction(ending[i], &catch, NULL);
-	}
-	if (r->resized)
-		sigaction(SIGWINCH, &catch, NULL);
-	/* Whoever reads our output may go: the call is to be canceled then. */
-	signal(SIGPIPE, SIG_IGN);
-	return 0;
-}
 
 int relay_write(int fd, const char *bytes, size_t len)
 {
@@ -154,15 +103,15 @@ static int feed(struct relay *r)
 
 static int hear_signal(struct relay *r)
 {
-	char byte;
+	int number = interrupt_hear();
 
-	if (read(signal_pipe[0], &byte, 1) != 1)
+	if (number == 0)
 		return 0;
-	if (byte == SIGWINCH) {
+	if (number == SIGWINCH) {
 		r->resized(r->ctx);
 		return 0;
 	}
-	r->signal = (unsigned char)byte;
+	r->signal = number;
 	r->in_fd = -1;
 	r->left = r->leave;
 	return r->left ? 0 : client_cancel(r->client, r->id);
@@ -174,7 +123,7 @@ static int serve(struct relay *r, bool more)
 	bool feeding = r->in_fd >= 0 && in_room(r) > 0;
 	struct pollfd p[] = {
 		{.fd = client_fd(r->client), .events = client_events(r->client)},
-		{.fd = signal_pipe[0], .events = POLLIN},
+		{.fd = interrupt_fd(), .events = POLLIN},
 		{.fd = feeding ? r->in_fd : -1, .events = POLLIN},
 	};
 
@@ -205,6 +154,8 @@ static int finish(const struct ctl *ctl, const struct relay *r, const struct cli
 		report_note(ctl, "cannot read standard input: %s", strerror(-r->in_err));
 	if (r->take_err == -EPIPE)
 		return STATUS_SIGNALED + SIGPIPE;
+	if (r->take_err == -ECANCELED)
+		return STATUS_FAILED;
 	if (r->take_err)
 		return ctl_fail(ctl, "cannot write the output: %s", strerror(-r->take_err));
 	if (r->left)
@@ -213,6 +164,8 @@ static int finish(const struct ctl *ctl, const struct relay *r, const struct cli
 		return STATUS_SIGNALED + r->signal;
 	if (r->target && target_unknown(msg->error))
 		return target_fail(ctl, r->target);
+	if (msg->error && r->except && text_is(val_get(msg->error, "code"), r->except))
+		return 0;
 	return msg->error ? ctl_error(ctl, msg->error) : 0;
 }
 
@@ -232,23 +185,21 @@ static int attempt(const struct ctl *ctl, struct relay *r, struct client_msg *ms
 int relay_run(struct ctl *ctl, struct relay *r, const struct val **result)
 {
 	struct client_msg msg = {0};
-	int err, status = ctl->client ? 0 : ctl_connect(ctl, WINDOW, &msg);
+	int err, status = ctl->client ? 0 : ctl_connect(ctl, RELAY_WINDOW, &msg);
 
 	if (status)
 		return status;
 	r->client = ctl->client;
 	r->take_err = r->in_err = r->signal = 0;
 	r->left = false;
-	err = watch_signals(r);
+	err = interrupt_watch(r->resized != NULL);
 	if (err)
 		return ctl_fail(ctl, "cannot make a pipe: %s", strerror(-err));
 	do {
 		status = attempt(ctl, r, &msg);
 	} while (!status && !r->left && r->target && target_unknown(msg.error) &&
 		 target_next(r->target));
-	restore_signals();
-	signal(SIGWINCH, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
+	interrupt_unwatch();
 	*result = r->left ? NULL : msg.result;
 	return status ? status : finish(ctl, r, &msg);
 }

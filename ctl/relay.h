@@ -26,6 +26,7 @@ struct relay {
 	/*
 	 * Each data, end and event of the call; NULL: they are dropped.  0, or -errno when it
 	 * has nowhere to go any more: then the call is canceled and the rest dropped.
+	 * -ECANCELED: it does not want any more, and says why by itself.
 	 */
 	int (*take)(void *ctx, const struct client_msg *msg);
 	/* Our terminal has another size.  NULL: it does not matter. */
@@ -34,6 +35,7 @@ struct relay {
 	int in_fd; /* to channel 0, with its end; -1: none.  Stays the caller's; take may set it */
 	struct target *target; /* what params encodes, tried in its turns; NULL: none */
 	struct escape escape;  /* of what a raw terminal feeds: leaves the call */
+	const char *except;    /* an error that is an answer: 0 and no result.  NULL: none is */
 	bool leave;            /* the first signal leaves the call instead of canceling it */
 
 	/* out */
@@ -48,10 +50,13 @@ struct relay {
 
 /*
  * 0 with the result, which lives as long as the connection is not used (NULL where the call was
- * left); or an exit status, with the reason on stderr: 128 and the signal's number, too, for a call
+ * left or answered with the error EXCEPT); or an exit status, with the reason on stderr: 128 and the signal's number, too, for a call
  * that a signal canceled and, as SIGPIPE would have it, when nobody reads our output.
  */
 MUST_CHECK int relay_run(struct ctl *ctl, struct relay *r, const struct val **result);
+
+/* Bytes of output that may be on their way in a call: what a fast network holds in a round trip. */
+#define RELAY_WINDOW (1u << 20)
 
 /* All of it, also to a descriptor that somebody made non-blocking.  0 or -errno. */
 MUST_CHECK int relay_write(int fd, const char *bytes, size_t len);

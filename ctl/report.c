@@ -112,3 +112,25 @@ int ctl_bad_option(const struct ctl *ctl, char **argv)
 		return ctl_usage(ctl, "-%c: no such option, or its value is missing", optopt);
 	return ctl_usage(ctl, "%s: no such option, or its value is missing", argv[optind - 1]);
 }
+
+int report_skipped(const struct ctl *ctl, const struct val *result)
+{
+	const struct val *skipped = val_get(result, "skipped");
+	size_t n = val_type(skipped) == VAL_ARRAY ? val_count(skipped) : 0;
+	uint64_t total = n;
+
+	val_uint(val_get(result, "skipped_total"), &total);
+	for (size_t i = 0; i < n && !ctl->json; i++) {
+		const struct val *error = val_get(val_at(skipped, i), "error");
+
+		prefix(ctl);
+		fprintf(stderr, "left out ");
+		text_val(stderr, val_get(val_at(skipped, i), "path"));
+		fprintf(stderr, ": ");
+		text_val(stderr, val_get(error, "message"));
+		fprintf(stderr, "\n");
+	}
+	if (total > n)
+		report_note(ctl, "left out %" PRIu64 " more", total - n);
+	return total ? STATUS_FAILED : STATUS_OK;
+}

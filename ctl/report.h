@@ -15,4 +15,10 @@ void report_note(const struct ctl *ctl, const char *fmt, ...) PRINTF(2, 3);
 /* A `gap` event: bytes that the agent no longer had for us. */
 void report_gap(const struct ctl *ctl, const struct val *event);
 
+/*
+ * What a walk through the guest could not look at: the items of RESULT's `skipped`.  STATUS_OK, or
+ * STATUS_FAILED where there are any.  With --json they are in the result already.
+ */
+int report_skipped(const struct ctl *ctl, const struct val *result);
+
 #endif

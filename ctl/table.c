@@ -99,3 +99,10 @@ void table_print(struct table *t)
 	free(t->text);
 	free(t);
 }
+
+void table_drop(struct table *t)
+{
+	fclose(t->f);
+	free(t->text);
+	free(t);
+}

@@ -24,4 +24,7 @@ FILE *table_cell(struct table *t);
 /* To stdout; on a terminal the last column is cut at its edge.  Consumes T. */
 void table_print(struct table *t);
 
+/* Without printing it.  Consumes T. */
+void table_drop(struct table *t);
+
 #endif

@@ -6,11 +6,17 @@
 
 #include "proto/enc.h"
 
+/* Bytes of a character that begins with C. */
+static size_t char_len(unsigned char c)
+{
+	return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+}
+
 /* Bytes of the character at P: 0 when it is a control character or none. */
 static size_t printable(const char *p, size_t left)
 {
 	unsigned char c = (unsigned char)*p;
-	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	size_t n = char_len(c);
 
 	if (c < 0x20 || c == 0x7f || n > left || !utf8_valid(p, n))
 		return 0;
@@ -18,11 +24,14 @@ static size_t printable(const char *p, size_t left)
 	return c == 0xc2 && (unsigned char)p[1] < 0xa0 ? 0 : n;
 }
 
-void text_clean(FILE *f, const char *bytes, size_t len)
+/* KEEP: control characters that stay. */
+static void clean(FILE *f, const char *bytes, size_t len, const char *keep)
 {
 	while (len) {
 		size_t n = printable(bytes, len);
 
+		if (*bytes && strchr(keep, *bytes))
+			n = 1;
 		if (n)
 			fwrite(bytes, 1, n, f);
 		else
@@ -31,6 +40,52 @@ void text_clean(FILE *f, const char *bytes, size_t len)
 		bytes += n;
 		len -= n;
 	}
+}
+
+void text_clean(FILE *f, const char *bytes, size_t len)
+{
+	clean(f, bytes, len, "");
+}
+
+void text_lines(FILE *f, const char *bytes, size_t len)
+{
+	clean(f, bytes, len, "\n\t");
+}
+
+size_t text_whole(const char *bytes, size_t len)
+{
+	for (size_t back = 1; back <= 3 && back <= len; back++) {
+		unsigned char c = (unsigned char)bytes[len - back];
+
+		if (c >= 0xc0)
+			return char_len(c) > back ? len - back : len;
+	}
+	return len;
+}
+
+void text_size(FILE *f, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double n = (double)bytes / 1024;
+	size_t i = 0;
+
+	if (bytes < 1024) {
+		fprintf(f, "%" PRIu64 " B", bytes);
+		return;
+	}
+	/* 1023.95 would be printed as 1024.0. */
+	for (; n >= 1023.95; i++)
+		n /= 1024;
+	fprintf(f, "%.1f %ciB", n, units[i]);
+}
+
+void text_duration(FILE *f, uint64_t seconds)
+{
+	if (seconds >= 3600)
+		fprintf(f, "%" PRIu64 ":%02" PRIu64, seconds / 3600, seconds / 60 % 60);
+	else
+		fprintf(f, "%" PRIu64, seconds / 60);
+	fprintf(f, ":%02" PRIu64, seconds % 60);
 }
 
 static void array(FILE *f, const struct val *v)

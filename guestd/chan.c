@@ -19,21 +19,37 @@ void chan_open(struct req *req, const struct chan_ops *ops, void *owner)
 	ch->granted = INPUT_WINDOW;
 }
 
-/* Queues the stream for sending if it has something and may. */
-static void schedule(struct req *req)
+/* Puts the stream into the line of those that have something to send and may. */
+static bool enlist(struct req *req)
 {
 	struct chan *ch = &req->chan;
 
-	if (!list_empty(&ch->link) || !(ch->events_ready || (ch->ready && ch->credit)))
-		return;
-	list_add_tail(&req->conn->sendable, &ch->link);
-	conn_flush_later(req->conn);
+	if (!ch->events_ready && !(ch->ready && ch->credit))
+		return false;
+	if (list_empty(&ch->link))
+		list_add_tail(&req->conn->sendable, &ch->link);
+	return true;
+}
+
+static void schedule(struct req *req)
+{
+	if (enlist(req))
+		conn_flush_later(req->conn);
 }
 
 void chan_ready(struct req *req)
 {
 	req->chan.ready = true;
 	schedule(req);
+}
+
+void chan_ready_soon(struct req *req)
+{
+	req->chan.ready = true;
+	if (!conn_wrote_just_now(req->conn))
+		schedule(req);
+	else if (enlist(req))
+		conn_flush_soon(req->conn);
 }
 
 void chan_events_ready(struct req *req)

@@ -76,6 +76,13 @@ void chan_open(struct req *req, const struct chan_ops *ops, void *owner);
 
 /* There are bytes to pull, or events to be asked for.  Idempotent. */
 void chan_ready(struct req *req);
+
+/*
+ * The same for a few bytes: where the client was sent something within the last millisecond and
+ * has said nothing since, they wait that long for more.  A program that prints line by line costs
+ * a message a millisecond then, and who types sees the echo at once.
+ */
+void chan_ready_soon(struct req *req);
 void chan_events_ready(struct req *req);
 
 /* LEN bytes given to data() are gone. */

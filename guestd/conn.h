@@ -85,6 +85,9 @@ void conn_flush_later(struct conn *conn);
 /* The same for a message that may wait a millisecond for company: one write for both. */
 void conn_flush_soon(struct conn *conn);
 
+/* Within that time, and the peer has said nothing since. */
+bool conn_wrote_just_now(const struct conn *conn);
+
 /*
  * Tells the peer why, in a last message, and closes when it took that.  One that never said
  * anything is just closed: a proxy may swallow what comes before the client spoke.

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "guestd/conn.h"
 #include "guestd/req.h"
+#include "guestd/steps.h"
+#include "guestd/work.h"
 #include "proto/limits.h"
 #include "proto/scan.h"
 
@@ -45,7 +47,12 @@ static void start_call(
 		return;
 	}
 	req->args = args;
-	m->call(req, args);
+	if (m->steps)
+		steps_start(req, args);
+	else if (m->work)
+		work_start(req, args);
+	else
+		m->call(req, args);
 }
 
 static void on_request(struct conn *conn, uint32_t id, const struct scan *scan)

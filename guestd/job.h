@@ -6,9 +6,11 @@
  * A job is embedded in the object that it belongs to.  Between job_submit and done() that
  * object belongs to the worker: the loop touches none of it.  done() is called exactly once.
  *
+ * A few threads do all of it, as long as it moves.  Where nothing has moved for some milliseconds
+ * one more is started, up to MAX_WORKERS; those that were not needed for seconds end.
+ *
  * Two classes keep a hung file system from taking every worker: JOB_SLOW (a path that a client
- * named) may hold half of the threads, JOB_QUICK (the agent's own needs) finds the others free.
- * The threads start with the first job.
+ * named) leaves some of the threads to JOB_QUICK (the agent's own needs).
  */
 #ifndef GUESTD_JOB_H
 #define GUESTD_JOB_H
@@ -26,6 +28,9 @@ struct job {
 
 /* Loop thread.  0 or -EAGAIN: MAX_QUEUED_JOBS are waiting. */
 MUST_CHECK int job_submit(struct job *job);
+
+/* The same for the next part of something that was submitted before: it is always taken. */
+void job_continue(struct job *job);
 
 /* Ends the workers that are idle; one that is stuck is left behind.  Loop thread, at the end. */
 void job_shutdown(void);

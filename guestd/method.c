@@ -80,7 +80,7 @@ int method_init(const char *const *allow, const char *const *deny, char *why, si
 	memcpy(set.sorted, __start_methods, set.n * sizeof(*set.sorted));
 	qsort(set.sorted, set.n, sizeof(*set.sorted), by_name);
 	for (size_t i = 0; i < set.n; i++) {
-		ASSERT(set.sorted[i]->call);
+		ASSERT(!!set.sorted[i]->call + !!set.sorted[i]->work + !!set.sorted[i]->steps == 1);
 		ASSERT(i == 0 || strcmp(set.sorted[i - 1]->name, set.sorted[i]->name) != 0);
 		/* An allow list leaves out what it does not name, but never the handshake. */
 		set.disabled[i] = allow && *allow && !set.sorted[i]->before_auth;

@@ -22,6 +22,8 @@
 #include "proto/args.h"
 
 struct req;
+struct steps;
+struct work;
 
 struct method {
 	const char *name;
@@ -33,6 +35,12 @@ struct method {
 	 * opens a stream (chan.h) that does so later.  ARGS lives as long as the request.
 	 */
 	void (*call)(struct req *req, void *args);
+	/* Or, instead: runs on a worker, and may block (work.h). */
+	int (*work)(struct work *w);
+	/* Or: step by step on workers (steps.h). */
+	const struct steps *steps;
+	size_t who; /* where the args name users, if has_who */
+	bool has_who;
 	bool streams;     /* sends or takes data or events: for system.methods */
 	bool before_auth; /* hello: answered before the token matched */
 };

@@ -10,6 +10,9 @@
 #include "guestd/conn.h"
 #include "proto/limits.h"
 
+/* What is told of a path where a client's frames are too short for more. */
+#define SHORT_PATH 255
+
 /* Parameters of all open calls of all connections. */
 static size_t arena_total;
 
@@ -130,9 +133,10 @@ void req_reply_end(struct req *req, struct enc *e)
 			req->conn->max_frame);
 }
 
-void respond_error(struct conn *conn, uint32_t id, const struct failure *f)
+static int try_error(struct conn *conn, uint32_t id, const struct failure *f)
 {
 	struct enc e;
+	int err;
 
 	conn_message_begin(conn, &e);
 	enc_array(&e, 4);
@@ -140,7 +144,24 @@ void respond_error(struct conn *conn, uint32_t id, const struct failure *f)
 	enc_uint(&e, id);
 	failure_encode(f, &e);
 	enc_nil(&e);
-	conn_message_end(conn, &e);
+	err = enc_frame_end(&e, conn->max_frame);
+	conn_flush_later(conn);
+	return err;
+}
+
+void respond_error(struct conn *conn, uint32_t id, const struct failure *f)
+{
+	int err = try_error(conn, id, f);
+	struct failure cut;
+
+	if (err == -EMSGSIZE) {
+		/* A frame holds MIN_FRAME bytes at least: all but a long path. */
+		cut = *f;
+		cut.path[SHORT_PATH] = '\0';
+		err = try_error(conn, id, &cut);
+	}
+	if (err)
+		conn->overflowed = true;
 }
 
 void req_fail_with(struct req *req, const struct failure *f)

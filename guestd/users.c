@@ -37,6 +37,7 @@ struct group_entry {
 
 struct users {
 	struct users_stamps stamps;
+	unsigned holders; /* of a workers' copy: under its mutex */
 	uid_t self; /* whom the agent runs as */
 	struct user_entry *user;
 	size_t n_users;
@@ -132,15 +133,20 @@ static void read_group(struct users *u)
 	fclose(f);
 }
 
+static void users_read(struct users *u)
+{
+	/* The stamps first: a change while we read makes them old, never the contents. */
+	sys_stamp(PASSWD, &u->stamps.passwd);
+	sys_stamp(GROUP, &u->stamps.group);
+	u->self = geteuid();
+	read_passwd(u);
+	read_group(u);
+}
+
 static void load_work(struct job *job)
 {
 	(void)job;
-	/* The stamps first: a change while we read makes them old, never the contents. */
-	sys_stamp(PASSWD, &state.loading->stamps.passwd);
-	sys_stamp(GROUP, &state.loading->stamps.group);
-	state.loading->self = geteuid();
-	read_passwd(state.loading);
-	read_group(state.loading);
+	users_read(state.loading);
 }
 
 static void users_free(struct users *u)
@@ -221,6 +227,47 @@ SYS_CHILD int users_unchanged(const struct users_stamps *stamps)
 	return sys_stamp_equal(&now, &stamps->group);
 }
 
+/* The workers' copy */
+
+static struct {
+	pthread_mutex_t mutex;
+	struct users *current; /* which counts as one of its holders */
+} shared = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void release(struct users *u)
+{
+	if (u && --u->holders == 0)
+		users_free(u);
+}
+
+const struct users *users_hold(void)
+{
+	struct users *u;
+
+	pthread_mutex_lock(&shared.mutex);
+	u = shared.current;
+	if (!u || !users_unchanged(&u->stamps)) {
+		u = xcalloc(1, sizeof(*u));
+		users_read(u);
+		/* With a user's rights there may have been nothing to read: others try again. */
+		if (u->n_users && u->n_groups) {
+			release(shared.current);
+			shared.current = u;
+			u->holders++;
+		}
+	}
+	u->holders++;
+	pthread_mutex_unlock(&shared.mutex);
+	return u;
+}
+
+void users_release(const struct users *u)
+{
+	pthread_mutex_lock(&shared.mutex);
+	release((struct users *)u);
+	pthread_mutex_unlock(&shared.mutex);
+}
+
 /* Resolving */
 
 static const struct user_entry *user_by_name(const struct users *u, const char *name)
@@ -237,6 +284,22 @@ static const struct user_entry *user_by_uid(const struct users *u, uid_t uid)
 	for (size_t i = 0; i < u->n_users; i++) {
 		if (u->user[i].uid == uid)
 			return &u->user[i];
+	}
+	return NULL;
+}
+
+const char *users_user_name(const struct users *u, uid_t uid)
+{
+	const struct user_entry *e = user_by_uid(u, uid);
+
+	return e ? e->name : NULL;
+}
+
+const char *users_group_name(const struct users *u, gid_t gid)
+{
+	for (size_t i = 0; i < u->n_groups; i++) {
+		if (u->group[i].gid == gid)
+			return u->group[i].name;
 	}
 	return NULL;
 }

@@ -6,7 +6,7 @@
  * only when they changed are they read again.  No NSS: it cannot be linked statically, and an
  * image need not have it.
  *
- * Thread: loop, unless said otherwise.
+ * Thread: loop, unless said otherwise.  Workers that only want names have a copy of their own.
  */
 #ifndef GUESTD_USERS_H
 #define GUESTD_USERS_H
@@ -57,6 +57,17 @@ int users_resolve(const struct users *u, const char *spec, struct account *out, 
 
 /* Do the files on disk still bear these stamps?  In a child of spawn.c: raw calls only. */
 int users_unchanged(const struct users_stamps *stamps);
+
+/*
+ * For workers: the files as they are now, read anew where they changed, shared by all who hold
+ * them; never NULL.  Any thread but the loop, which must not wait for files.
+ */
+const struct users *users_hold(void);
+void users_release(const struct users *u);
+
+/* The first entry with that id, as in getpwuid(3); NULL where there is none.  Borrowed from U. */
+const char *users_user_name(const struct users *u, uid_t uid);
+const char *users_group_name(const struct users *u, gid_t gid);
 
 /*
  * The calling worker, and no other thread, works with the rights of ACCOUNT until users_resume():

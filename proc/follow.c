@@ -53,13 +53,21 @@ size_t follower_peek(struct follower *f, unsigned i, const char **bytes)
 	return MIN(ring_peek(ring, f->position[i], bytes), (size_t)(end - f->position[i]));
 }
 
+uint64_t follower_unread(const struct follower *f)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t end = MIN(f->process->out[i].source.ring.head, f->until[i]);
+
+		n += end - MIN(end, f->position[i]);
+	}
+	return n;
+}
+
 bool follower_has_more(const struct follower *f)
 {
-	for (int i = 0; i < 2; i++) {
-		if (f->position[i] < MIN(f->process->out[i].source.ring.head, f->until[i]))
-			return true;
-	}
-	return false;
+	return follower_unread(f) > 0;
 }
 
 void follower_advance(struct follower *f, unsigned i, size_t len)

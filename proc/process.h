@@ -198,6 +198,7 @@ void follower_set_stall(struct follower *f, ev_tstamp seconds);
 /* The next bytes of stream I (0 or 1) at F's position; 0 = none now.  May tell of a gap first. */
 size_t follower_peek(struct follower *f, unsigned i, const char **bytes);
 bool follower_has_more(const struct follower *f);
+uint64_t follower_unread(const struct follower *f); /* of both streams */
 void follower_advance(struct follower *f, unsigned i, size_t len);
 
 /* F wants no more output: it holds nothing back from now on. */

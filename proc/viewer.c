@@ -101,8 +101,10 @@ static void on_output(struct follower *f)
 
 	if (!v->greeted || v->canceled)
 		return;
-	if (follower_has_more(f))
+	if (follower_unread(f) >= SMALL_DATA || f->process->state >= PROCESS_EXITED)
 		chan_ready(v->req);
+	else if (follower_has_more(f))
+		chan_ready_soon(v->req);
 	if (event_pending(&v->events))
 		chan_events_ready(v->req);
 	check_ends(v);

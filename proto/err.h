@@ -33,7 +33,7 @@ enum rpc_err {
 struct failure {
 	int err;
 	const char *stage; /* static, or NULL */
-	char path[256];    /* "" = none; cut where longer */
+	char path[4096];   /* "" = none; cut where longer than PATH_MAX, or than a frame */
 	char message[256];
 };
 

@@ -58,12 +58,23 @@ static int take(struct frame_reader *r, size_t n)
 	return 0;
 }
 
+/*
+ * The frame that was handed out is done with.  Its memory stays until no frame is cut any more:
+ * in a stream every push cuts one.
+ */
+static void drop_done(struct frame_reader *r)
+{
+	struct buf *b = &r->kept;
+
+	b->head += r->done;
+	if (b->head == b->tail)
+		b->head = b->tail = 0;
+	r->done = 0;
+}
+
 int frame_keep(struct frame_reader *r)
 {
-	if (r->done) {
-		buf_consume(&r->kept, r->done);
-		r->done = 0;
-	}
+	drop_done(r);
 	return take(r, r->left);
 }
 
@@ -76,10 +87,7 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len)
 {
 	size_t size, have;
 
-	if (r->done) {
-		buf_consume(&r->kept, r->done);
-		r->done = 0;
-	}
+	drop_done(r);
 	/* Finish the frame that was cut, and no more: the rest is read where it lies. */
 	while ((have = buf_len(&r->kept)) > 0) {
 		size = frame_size(r, buf_bytes(&r->kept), have);
@@ -96,8 +104,10 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len)
 		if (take(r, MIN(size > have ? size - have : 1, r->left)))
 			return -EPROTO;
 	}
-	if (r->left == 0)
+	if (r->left == 0) {
+		buf_clear(&r->kept);
 		return 0;
+	}
 	size = frame_size(r, r->window, r->left);
 	if (size == 0)
 		return fail(r, "frame length is 0 or above max_frame");

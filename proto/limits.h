@@ -52,8 +52,14 @@
 #define ARENA_CONN_MAX  (16u << 20)
 #define ARENA_TOTAL_MAX (64u << 20)
 
-/* Jobs waiting for a worker. */
+/* Jobs waiting for a worker, and workers: each may hang in a dead file system for ever. */
 #define MAX_QUEUED_JOBS 4096u
+#define MAX_WORKERS     32u
+
+/* What a call reads from files at once, and all of them before it becomes less. */
+#define BLOCK_MAX       (256u << 10)
+#define BLOCK_MIN       (16u << 10)
+#define BLOCK_TOTAL_MAX (64u << 20)
 
 /* Processes running at once, and output kept of one stream. */
 #define MAX_PROCESSES 1024u
@@ -69,6 +75,40 @@
 
 /* Files that a process is to produce: each costs a digest until the process is forgotten. */
 #define MAX_ARTIFACTS 1024u
+
+/*
+ * Names of a directory that a walk (fs/walk.h) sorts at once: some 200 000 of the usual length, in
+ * less time than a cancel may take.  A directory with more is read several times.  Beyond the sum
+ * for all walks there is the least for each directory that they stand in.
+ */
+#define WALK_NAMES_MAX   (4u << 20)
+#define WALK_NAMES_TOTAL (64u << 20)
+#define WALK_NAMES_MIN   2048u
+
+/* Patterns in one list, and the bytes of one: each name is compared with all of them. */
+#define MAX_GLOBS 1024u
+#define GLOB_MAX  4096u
+
+/* What one result tells of the files that could not be read: bytes. */
+#define SKIPPED_MAX (16u << 10)
+
+/*
+ * Regular expressions: bytes, groups in one another, and the size with every repetition written out.
+ * What libc makes of one grows with the square of its size and more: these are some 15 MiB.
+ */
+#define PATTERN_MAX       4096u
+#define PATTERN_DEPTH_MAX 64u
+#define PATTERN_SIZE_MAX  1024u
+
+/*
+ * A longer line is searched in pieces of this size, which share GREP_OVERLAP bytes: a match that
+ * lies across two of them is found if it is no longer than that.  One piece of a line is told.
+ */
+#define GREP_PIECE   2048u
+#define GREP_OVERLAP 512u
+
+/* Directories in one another that a walk enters. */
+#define WALK_DEPTH_MAX 32768u
 
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u

@@ -68,7 +68,7 @@ static void test_errno_names(void **state)
 
 static void test_failure(void **state)
 {
-	char long_path[1000];
+	char long_path[5000];
 	struct failure f;
 
 	(void)state;

@@ -1,8 +1,10 @@
 /* tests/unit/test_job.c - the worker pool: once each, bounded, and slow jobs never take it all */
+#include <dirent.h>
 #include <errno.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "guestd/job.h"
 #include "guestd/loop.h"
@@ -94,15 +96,120 @@ static void test_slow_jobs_leave_room_for_quick_ones(void **state)
 	sem_destroy(&started);
 }
 
+static void on_tick(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	(void)w, (void)revents;
+	ev_break(ev, EVBREAK_ONE);
+}
+
+/* How many of SLOW have begun, once no more do. */
+static unsigned run_until_stuck(sem_t *started)
+{
+	struct ev_timer tick;
+	unsigned n = 0, before;
+
+	ev_timer_init(&tick, on_tick, 0.1, 0.1);
+	ev_timer_start(loop_ev(), &tick);
+	do {
+		before = n;
+		loop_run();
+		while (sem_trywait(started) == 0)
+			n++;
+	} while (n != before);
+	ev_timer_stop(loop_ev(), &tick);
+	return n;
+}
+
+static unsigned count_threads(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 2; /* . and .. */
+}
+
+static void test_stuck_jobs_get_company(void **state)
+{
+	struct task slow[2 * MAX_WORKERS], quick[8];
+	sem_t started, gate;
+	unsigned begun;
+
+	(void)state;
+	sem_init(&started, 0, 0);
+	sem_init(&gate, 0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
+		task_init(&slow[i], JOB_SLOW, &started, &gate);
+		assert_int_equal(job_submit(&slow[i].job), 0);
+	}
+	begun = run_until_stuck(&started);
+	assert_true(begun > 8 && begun < MAX_WORKERS);
+	for (size_t i = 0; i < ARRAY_LEN(quick); i++) {
+		task_init(&quick[i], JOB_QUICK, NULL, NULL);
+		assert_int_equal(job_submit(&quick[i].job), 0);
+	}
+	run_until_done(ARRAY_LEN(quick));
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		sem_post(&gate);
+	run_until_done(ARRAY_LEN(slow));
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++)
+		assert_int_equal(slow[i].done, 1);
+	/* Those that were needed for this alone end. */
+	for (unsigned i = 0; count_threads() > 8 && i < 300; i++)
+		usleep(100000);
+	assert_true(count_threads() <= 8);
+	sem_destroy(&gate);
+	sem_destroy(&started);
+}
+
+static void resubmit(struct job *job)
+{
+	struct task *t = CONTAINER_OF(job, struct task, job);
+
+	if (++t->done < 1000)
+		job_continue(job);
+	else
+		loop_break();
+}
+
+/* A call in steps, behind a queue that takes no new ones. */
+static void test_what_was_begun_goes_on(void **state)
+{
+	struct task *tasks = calloc(MAX_QUEUED_JOBS + MAX_WORKERS, sizeof(*tasks));
+	struct task steps;
+	unsigned accepted = 0;
+
+	(void)state;
+	task_init(&steps, JOB_QUICK, NULL, NULL);
+	steps.job.done = resubmit;
+	assert_int_equal(job_submit(&steps.job), 0);
+	for (size_t i = 0; i < MAX_QUEUED_JOBS + MAX_WORKERS; i++) {
+		task_init(&tasks[i], JOB_SLOW, NULL, NULL);
+		tasks[i].job.done = task_done;
+		accepted += job_submit(&tasks[i].job) == 0;
+	}
+	n_wanted = accepted + 1; /* only the steps end the loop */
+	while (steps.done < 1000)
+		loop_run();
+	assert_int_equal(steps.worked, 1000);
+	run_until_done(accepted);
+	free(tasks);
+}
+
 static void test_the_queue_is_bounded(void **state)
 {
-	struct task *tasks = calloc(MAX_QUEUED_JOBS + 16, sizeof(*tasks));
+	/* What the workers hold is no longer queued. */
+	const size_t n = MAX_QUEUED_JOBS + MAX_WORKERS + 16;
+	struct task *tasks = calloc(n, sizeof(*tasks));
 	unsigned accepted = 0, refused = 0;
 	sem_t gate;
 
 	(void)state;
 	sem_init(&gate, 0, 0);
-	for (size_t i = 0; i < MAX_QUEUED_JOBS + 16; i++) {
+	for (size_t i = 0; i < n; i++) {
 		int err;
 
 		task_init(&tasks[i], JOB_SLOW, NULL, &gate);
@@ -112,7 +219,7 @@ static void test_the_queue_is_bounded(void **state)
 		accepted += err == 0;
 		refused += err != 0;
 	}
-	assert_true(refused >= 12); /* what the workers hold is no longer queued */
+	assert_true(refused >= 16);
 	for (unsigned i = 0; i < accepted; i++)
 		sem_post(&gate);
 	run_until_done(accepted);
@@ -139,6 +246,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_is_done_once),
 		cmocka_unit_test(test_slow_jobs_leave_room_for_quick_ones),
+		cmocka_unit_test(test_stuck_jobs_get_company),
+		cmocka_unit_test(test_what_was_begun_goes_on),
 		cmocka_unit_test(test_the_queue_is_bounded),
 	};
 

@@ -199,12 +199,29 @@ static void test_not_root(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* What workers ask for. */
+static void test_names(void **state)
+{
+	const struct users *u = users_hold(), *again = users_hold();
+
+	(void)state;
+	assert_ptr_equal(u, again); /* nothing has changed */
+	assert_string_equal(users_user_name(u, 0), "root");
+	assert_string_equal(users_group_name(u, 0), "root");
+	assert_null(users_user_name(u, 0x7ffffff1));
+	assert_null(users_group_name(u, 0x7ffffff1));
+	users_release(again);
+	assert_string_equal(users_user_name(u, 0), "root");
+	users_release(u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_not_root), /* first: what the agent is, it learns once */
 		cmocka_unit_test(test_one_thread_alone),
 		cmocka_unit_test(test_no_such_id),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
