@@ -43,6 +43,7 @@ MAX_DATA = 64 * 1024            # a data message carries no more
 MAX_FRAME = 1024 * 1024 + 64    # until hello agrees on something else
 
 TIMEOUT = float(os.environ.get("GUESTD_TEST_TIMEOUT", "20"))
+LONG = 3 * TIMEOUT  # for what takes long by itself
 
 
 class RpcError(Exception):

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from client import RpcError
+from client import LONG, RpcError
 from support import unique
 
 # What every Entry holds, with its type; names are bytes where they are not UTF-8.
@@ -51,7 +51,7 @@ def assert_entry(entry, path, type, **fields):
     return entry
 
 
-def read(client, path, timeout=60, **params):
+def read(client, path, timeout=LONG, **params):
     """fs.read; what came and the result."""
     call = client.open("fs.read", {"path": path, **params})
     result = call.wait(timeout)
@@ -59,7 +59,7 @@ def read(client, path, timeout=60, **params):
     return bytes(call.stdout), result
 
 
-def write(client, path, data, timeout=60, **params):
+def write(client, path, data, timeout=LONG, **params):
     """fs.write of all of it; the result."""
     call = client.open("fs.write", {"path": path, **params})
     call.write(data, timeout)
@@ -68,7 +68,7 @@ def write(client, path, data, timeout=60, **params):
     return call.wait(timeout)
 
 
-def streamed(client, method, timeout=60, **params):
+def streamed(client, method, timeout=LONG, **params):
     """The entries of fs.list or fs.tree with `stream`, put together again."""
     call = client.open(method, {**params, "stream": True})
     call.wait(timeout)
@@ -76,7 +76,7 @@ def streamed(client, method, timeout=60, **params):
     return [entry for event in call.events for entry in event["entries"]]
 
 
-def matches(client, method, timeout=60, **params):
+def matches(client, method, timeout=LONG, **params):
     """The matches of fs.find or fs.grep, and the result."""
     call = client.open(method, params)
     result = call.wait(timeout)

@@ -19,7 +19,7 @@ import time
 import msgpack
 import pytest
 
-from client import REQUEST, RESPONSE, TIMEOUT, frame
+from client import LONG, REQUEST, RESPONSE, TIMEOUT, frame
 from support import ROOT
 
 CTL = os.path.abspath(os.environ.get("GUESTCTL_BIN") or ROOT / "build" / "guestctl")
@@ -126,7 +126,7 @@ class Ctl:
         if popen["stdin"] is None:
             del popen["stdin"]
         return subprocess.run([CTL, "-c", self.endpoint, *args], capture_output=True,
-                              timeout=3 * TIMEOUT, **popen)
+                              timeout=LONG, **popen)
 
     def exec(self, *args, **popen):
         return self("exec", *args, **popen)

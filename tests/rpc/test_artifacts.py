@@ -4,11 +4,12 @@ import hashlib
 
 import pytest
 
+from client import LONG
 from support import error_of, eventually, rounds, unique
 
 
 def by_exec(client, **spawn):
-    return client.open("proc.exec", spawn).wait(60)
+    return client.open("proc.exec", spawn).wait(LONG)
 
 
 def by_run(client, **spawn):
@@ -24,7 +25,7 @@ def by_attach(client, **spawn):
     """To one that has ended long since."""
     info = client.call("proc.start", spawn)
     client.call("proc.wait", {"id": info["id"]}, 60)
-    return client.open("proc.attach", {"id": info["id"]}).wait(60)
+    return client.open("proc.attach", {"id": info["id"]}).wait(LONG)
 
 
 def by_stop(client, **spawn):
@@ -193,4 +194,4 @@ def test_the_agent_is_itself_again_afterwards(client, guest_dir, secret):
         for user, call in calls:
             want = [found("secret", b"secret")] if user == "0" else [missing("secret", "EACCES")]
             want += [found(u, u.encode()) if user in (u, "0") else missing(u, "EACCES") for u in names[1:]]
-            assert call.wait(60)["artifacts"] == want, user
+            assert call.wait(LONG)["artifacts"] == want, user

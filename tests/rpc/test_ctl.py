@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from client import DATA, EVENT, NOTIFY, RESPONSE, TIMEOUT, frame, pack
+from client import DATA, EVENT, LONG, NOTIFY, RESPONSE, TIMEOUT, frame, pack
 from guestctl import CTL, UNREACHABLE, USAGE, Ctl, Listener, interruptible, plain, script
 from support import NUMBERS, eventually, numbers
 
@@ -117,7 +117,7 @@ def test_output_that_is_read_late(ctl):
     with ctl.start("exec", "sh", "-c", f"{numbers(5_000_000)}; echo over >&2") as process:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
-        out, err = process.communicate(timeout=3 * TIMEOUT)
+        out, err = process.communicate(timeout=LONG)
     assert out == NUMBERS[:5_000_000] and err == b"over\n"
 
 

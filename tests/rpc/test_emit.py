@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from client import EVENT, RESPONSE
+from client import EVENT, LONG, RESPONSE
 from support import BIN, REMOTE, assert_exit, error_of, go, rounds, unique
 
 # The program that sends an event, as a shell finds it in the guest.
@@ -39,14 +39,14 @@ def wait_for(call, count):
 def execute(client, cmd, **spawn):
     """Run to the end; the Call."""
     call = client.open("proc.exec", {"cmd": cmd} | spawn)
-    call.wait(60)
+    call.wait(LONG)
     return call
 
 
 def send(client, *datagrams):
     """A process that sends these datagrams; the Call."""
     call = client.open("proc.exec", {"argv": [sys.executable, "-c", SEND, *map(repr, datagrams)]})
-    call.wait(60)
+    call.wait(LONG)
     return call
 
 
@@ -277,7 +277,7 @@ def test_a_flood_is_no_harm(agent, client, start):
         assert result["code"] == 0
         assert agent.rss() - before < 64 << 20
         client.call("system.ping")
-        call.wait(60)
+        call.wait(LONG)
         got = [int(e["data"].split()[0]) for e in users(call)]
         lost = [e for e in call.events if e["type"] in ("gap", "overflow")]
         assert got == sorted(set(got)) and got[-1] == 19999
@@ -398,7 +398,7 @@ def test_the_last_1024_are_kept_and_the_rest_is_a_gap(client):
     events.cancel()
     for _ in range(31):     # two events each
         for call in [client.open("proc.run", {"argv": ["true"]}) for _ in range(20)]:
-            call.wait(60)
+            call.wait(LONG)
     again = watch(client, from_seq=begin)
     last = unique("events")
     client.call("proc.run", {"argv": ["true"], "id": last})
@@ -428,7 +428,7 @@ def test_a_reader_that_does_not_read_is_told_what_it_missed(agent, client):
         events = watch(c)
         for _ in range(rounds(100)):
             for call in [client.open("proc.run", {"argv": ["true"]}) for _ in range(20)]:
-                call.wait(60)
+                call.wait(LONG)
         last = unique("events")
         client.call("proc.run", {"argv": ["true"], "id": last})
         await_event(events, "process_exited", last)

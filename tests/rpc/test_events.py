@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from client import EVENT, RESPONSE, connect
+from client import EVENT, LONG, RESPONSE, connect
 from support import BIN, REMOTE, ROOT, assert_exit, error_of, go, rounds, unique
 
 KEPT = 1024
@@ -255,7 +255,7 @@ def test_a_slow_client_is_told_what_it_missed(agent, client, emit):
         done = unique("done")
         n = 150
         script = f"i=0; while [ $i -lt {n} ]; do head -c 60000 /dev/zero | {emit} flood - || exit; i=$((i+1)); done"
-        assert client.call("proc.run", {"cmd": script, "timeout_ms": 0}, timeout=120)["code"] == 0
+        assert client.call("proc.run", {"cmd": script, "timeout_ms": 0}, timeout=LONG)["code"] == 0
         client.call("proc.run", {"argv": ["true"], "id": done})
         wait_for(missing, done, "process_exited")
         expected, lost = first, 0
@@ -273,7 +273,7 @@ def test_a_slow_client_holds_nobody_up_and_costs_little(agent, client, emit, fru
         for _ in range(20):
             slow.open("system.events", {"from_seq": 0})
         script = f"i=0; while [ $i -lt 50 ]; do head -c 60000 /dev/zero | {emit} flood - || exit; i=$((i+1)); done"
-        assert client.call("proc.run", {"cmd": script}, timeout=120)["code"] == 0
+        assert client.call("proc.run", {"cmd": script}, timeout=LONG)["code"] == 0
 
 
 def test_one_that_is_longer_than_max_frame_is_a_gap(agent, client, emit):
@@ -347,7 +347,7 @@ def test_what_it_says_last_comes_before_its_exit(client, emit):
 
 def test_order_is_kept(client, emit):
     call = client.open("proc.exec", {"cmd": f"i=0; while [ $i -lt 100 ]; do {emit} n $i || exit; i=$((i+1)); done"})
-    assert call.wait(60)["code"] == 0
+    assert call.wait(LONG)["code"] == 0
     users = [e for e in call.events if e["type"] == "user"]
     assert [int(e["data"]) for e in users] == list(range(100))
     assert_rising(users)
@@ -356,7 +356,7 @@ def test_order_is_kept(client, emit):
 def test_many_senders_at_once(client, emit):
     n = rounds(100)
     call = client.open("proc.exec", {"cmd": f"for i in $(seq {n}); do {emit} crowd $i & done; wait"})
-    assert call.wait(60)["code"] == 0
+    assert call.wait(LONG)["code"] == 0
     assert sorted(int(e["data"]) for e in call.events if e["type"] == "user") == list(range(1, n + 1))
 
 
@@ -394,7 +394,7 @@ def emit_alone(*args, path=None, **kwargs):
     """Runs it against PATH; the finished process."""
     env = {} if path is None else {"GUESTD_EVENTS": str(path)}
     kwargs.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.run([BIN, "emit", *args], env=env, capture_output=True, check=False, timeout=60, **kwargs)
+    return subprocess.run([BIN, "emit", *args], env=env, capture_output=True, check=False, timeout=LONG, **kwargs)
 
 
 @pytest.fixture
@@ -451,7 +451,7 @@ def test_without_the_variable_it_is_the_default_socket(tmp_path):
     for path in (None, ""):
         done = subprocess.run(["/guestd", "emit", "a"], env={} if path is None else {"GUESTD_EVENTS": path},
                               preexec_fn=lambda: (os.chroot(tmp_path), os.chdir("/")), capture_output=True,
-                              check=False, timeout=60)
+                              check=False, timeout=LONG)
         assert done.returncode == 1 and b"/run/guestd/events.sock" in done.stderr
 
 

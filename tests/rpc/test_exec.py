@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import DATA, END, EVENT, RESPONSE, STDIN
+from client import DATA, END, EVENT, LONG, RESPONSE, STDIN
 from support import NUMBERS, numbers, rounds
 
 SIZES = [0, 1, 2, 100, 5000, 200_000, 5_000_000]
@@ -10,7 +10,7 @@ SIZES = [0, 1, 2, 100, 5000, 200_000, 5_000_000]
 def execute(client, **spawn):
     """Run to the end; the Call."""
     call = client.open("proc.exec", spawn)
-    call.wait(60)
+    call.wait(LONG)
     return call
 
 
@@ -111,7 +111,7 @@ def test_five_megabytes_through_cat(conn):
     call = conn.open("proc.exec", {"argv": ["cat"], "stdin": True})
     assert call.write(NUMBERS[:5_000_000], 60) == 5_000_000
     call.end()
-    assert call.wait(60)["code"] == 0
+    assert call.wait(LONG)["code"] == 0
     assert call.stdout == NUMBERS[:5_000_000]
     if conn.window:
         assert 0 < call.granted <= 5_000_000, "credit comes back for what was consumed, not more"
@@ -248,7 +248,7 @@ def test_two_hundred_at_once(client):
     count = min(rounds(200), max_calls(client) or 200)
     calls = [client.open("proc.exec", {"cmd": f"echo {i}; echo {i} >&2; exit {i}"}) for i in range(count)]
     for i, call in enumerate(calls):
-        assert call.wait(60)["code"] == i
+        assert call.wait(LONG)["code"] == i
         assert call.stdout == call.stderr == f"{i}\n".encode()
     assert len({c.events[0]["pid"] for c in calls}) == count
     assert client.strays == []
@@ -260,7 +260,7 @@ def test_more_calls_than_allowed_are_refused(client):
     assert limit is not None and limit <= 2000, "hello states a limit that a test can reach"
     calls = [client.open("proc.exec", {"argv": ["cat"], "stdin": True}) for _ in range(limit + 20)]
     for call in calls:
-        call.pump(lambda: call.events, 60, "started or refused")
+        call.pump(lambda: call.events, LONG, "started or refused")
     refused = [c for c in calls if c.done]
     assert len(refused) >= 20
     for call in refused:
@@ -271,5 +271,5 @@ def test_more_calls_than_allowed_are_refused(client):
             call.end()
     for call in calls:
         if call not in refused:
-            assert call.wait(60)["code"] == 0 and call.stdout == b"x"
+            assert call.wait(LONG)["code"] == 0 and call.stdout == b"x"
     assert execute(client, argv=["true"]).result["code"] == 0

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from client import DATA, END, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
+from client import DATA, END, LONG, MAX_DATA, REQUEST, STDIN, Disconnected, frame, pack
 from support import NUMBERS, REMOTE, error_of, eventually, numbers, rounds, sanitized
 
 FIVE_MB = numbers(5_000_000)
@@ -45,7 +45,7 @@ def assert_works(client):
     """A connection on which nothing is stuck."""
     client.call("system.ping")
     call = client.open("proc.exec", {"cmd": FIVE_MB})
-    assert call.wait(60)["code"] == 0
+    assert call.wait(LONG)["code"] == 0
     assert call.stdout == NUMBERS[:5_000_000]
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_lost_by_a_pause(agent, client, bounded):
         for _ in range(3):
             call.read(len(call.stdout) + 1_000_000)
             assert_works(client)            # long enough to fill every buffer
-        assert call.wait(60)["code"] == 0
+        assert call.wait(LONG)["code"] == 0
         assert call.stdout == call.stderr == NUMBERS[:5_000_000]
 
 
@@ -120,7 +120,7 @@ def test_input_waits_for_a_process_that_reads_late(conn, bounded):
     call = conn.open("proc.exec", {"cmd": "sleep 1; exec cat", "stdin": True})
     assert call.write(NUMBERS[:5_000_000], 60) == 5_000_000
     call.end()
-    assert call.wait(60)["code"] == 0
+    assert call.wait(LONG)["code"] == 0
     assert call.stdout == NUMBERS[:5_000_000]
 
 
@@ -187,7 +187,7 @@ def test_nothing_is_lost_with_credit_in_small_coin(agent):
     with agent.connect() as c:
         c.hello(window=1)
         call = c.open("proc.exec", {"cmd": f"{numbers(out)}; {numbers(err)} >&2"})
-        assert call.wait(60)["code"] == 0
+        assert call.wait(LONG)["code"] == 0
         assert call.stdout == NUMBERS[:out] and call.stderr == NUMBERS[:err]
 
 
@@ -238,7 +238,7 @@ def test_credit_comes_back_as_the_process_reads(agent):
         call = c.open("proc.exec", {"argv": ["cat"], "stdin": True})
         assert call.write(NUMBERS[:5_000_000], 60) == 5_000_000
         call.end()
-        assert call.wait(60)["code"] == 0 and call.stdout == NUMBERS[:5_000_000]
+        assert call.wait(LONG)["code"] == 0 and call.stdout == NUMBERS[:5_000_000]
         assert 5_000_000 - window <= call.granted <= 5_000_000
 
 
@@ -250,7 +250,7 @@ def test_calls_before_the_credit_have_none_to_wait_for(agent):
         assert early.read(5) == b"early"
         c.hello(window=10_000)
         late = c.open("proc.exec", {"cmd": FIVE_MB})
-        assert late.wait(60)["code"] == 0 and late.stdout == NUMBERS[:5_000_000]
+        assert late.wait(LONG)["code"] == 0 and late.stdout == NUMBERS[:5_000_000]
         early.end()
         assert early.wait()["code"] == 0
 
@@ -259,7 +259,7 @@ def test_calls_before_the_credit_have_none_to_wait_for(agent):
 
 def test_two_streams_of_a_connection_both_get_on(conn):
     one, two = (conn.open("proc.exec", {"argv": ["yes", word], "on_disconnect": "kill"}) for word in ("a", "b"))
-    conn.pump(lambda: len(one.stdout) > 500_000 and len(two.stdout) > 500_000, 60, "500 kB of each")
+    conn.pump(lambda: len(one.stdout) > 500_000 and len(two.stdout) > 500_000, LONG, "500 kB of each")
     assert set(one.stdout) == set(b"a\n") and set(two.stdout) == set(b"b\n")
 
 
@@ -279,14 +279,14 @@ def test_output_and_input_of_many_calls_at_once(conn):
     for call in calls:
         call.end()
     for i, call in enumerate(calls):
-        assert call.wait(60)["code"] == 0
+        assert call.wait(LONG)["code"] == 0
         assert call.stdout == NUMBERS[i:][:200_000]
 
 
 def test_a_data_message_is_never_longer_than_64_kib(client):
     """Call checks each one; here there is every occasion to send a longer one."""
     call = client.open("proc.exec", {"cmd": FIVE_MB})
-    call.wait(60)
+    call.wait(LONG)
     assert call.stdout == NUMBERS[:5_000_000]
     assert client.largest_frame <= MAX_DATA + len(pack([DATA, 1 << 31, 1, b"x" * MAX_DATA])) - MAX_DATA
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from client import RpcError
+from client import LONG, RpcError
 from files import cat, code_of, mounted, names, sh, stat, write
 from support import NUMBERS, error_of, eventually, rounds
 
@@ -184,7 +184,7 @@ def test_readers_see_all_or_nothing(agent, client, guest_dir, method):
             assert calls[0].wait()["data"] in (old, new)
             assert calls[1].wait()["sha256"] in sums
         sh(client, 'touch "$1"/stop', guest_dir)
-        assert seen.wait(60)["code"] == 0
+        assert seen.wait(LONG)["code"] == 0
         lines = {line.split()[0] for line in bytes(seen.stdout).decode().splitlines()}
         assert lines and lines <= sums, lines
     assert names(client, guest_dir) == ["it", "stop"]

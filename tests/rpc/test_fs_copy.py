@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from client import LONG
 from files import assert_entry, background, cat, mounted, names, sh, stat
 from support import error_of, eventually, rounds
 
@@ -12,7 +13,7 @@ from support import error_of, eventually, rounds
 SAME = "%F %a %u:%g %s %Y"
 
 
-def copy(client, source, target, timeout=60, **params):
+def copy(client, source, target, timeout=LONG, **params):
     return client.call("fs.copy", {"from": source, "to": target, **params}, timeout)
 
 
@@ -307,7 +308,7 @@ def test_it_holds_nobody_up(agent, client, guest_dir):
     with agent.connect() as c:
         c.call("fs.readlink", {"path": "/proc/self/exe"})
     for call in calls:
-        assert call.wait(60)["files"] == 1
+        assert call.wait(LONG)["files"] == 1
 
 
 def test_a_tree_that_changes_meanwhile(agent, client, guest_dir):

@@ -2,11 +2,12 @@
 
 import pytest
 
+from client import LONG
 from files import background, names, sh
 from support import REMOTE, error_of, eventually, rounds
 
 
-def delete(client, path, timeout=60, **params):
+def delete(client, path, timeout=LONG, **params):
     return client.call("fs.delete", {"path": path, **params}, timeout)["deleted"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import RESPONSE
+from client import LONG, RESPONSE
 from files import assert_entry, background, matches, sh
 from support import error_of, rounds
 
@@ -235,7 +235,7 @@ def test_who_does_not_read_gets_it_all_later(agent, client, guest_dir):
         call = c.open("fs.grep", {"path": guest_dir, "pattern": ".", "limit": 1_000_000})
         for _ in range(20):
             client.call("fs.stat", {"path": guest_dir})
-        assert call.wait(60)["matches"] == count
+        assert call.wait(LONG)["matches"] == count
         assert [e["line"] for e in call.events] == list(range(1, count + 1))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import DATA, STDIN, frame
+from client import DATA, LONG, STDIN, frame
 from files import matches, read, sh, streamed, write
 from support import NUMBERS, eventually, rounds, sanitized
 
@@ -114,7 +114,7 @@ def test_a_large_directory_costs_what_it_has_to(daemon, tmp_path):
     before = daemon.peak()
     with daemon.connect() as c:
         for method in ("fs.list", "fs.tree"):
-            assert len(streamed(c, method, path=str(directory), timeout=120)) == count
+            assert len(streamed(c, method, path=str(directory), timeout=LONG)) == count
         assert c.call("fs.delete", {"path": str(directory), "recursive": True}, 120) == {"deleted": count + 1}
     grown = daemon.peak() - before
     assert grown < 2 * slack(), f"grew by {grown >> 10} KiB"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import MAX_FRAME
+from client import LONG, MAX_FRAME
 from files import TYPES, assert_entry, background, sh, streamed
 from support import REMOTE, error_of, rounds
 
@@ -147,7 +147,7 @@ def test_no_more_than_a_frame_holds(agent, client, crowded):
 @pytest.mark.parametrize("method", ["fs.list", "fs.tree"])
 def test_a_stream_has_no_limit(agent, client, conn, crowded, method):
     path, want = crowded(agent, client)
-    assert names(streamed(conn, method, path=path, timeout=120)) == want
+    assert names(streamed(conn, method, path=path, timeout=LONG)) == want
     assert conn.largest_frame <= MAX_FRAME
 
 
@@ -269,7 +269,7 @@ def test_who_does_not_read_gets_it_all_later(agent, client, crowded, method):
         call = c.open(method, {"path": path, "stream": True})
         for _ in range(20):
             client.call("fs.stat", {"path": path})
-        call.wait(120)
+        call.wait(LONG)
         assert [e["name"] for event in call.events for e in event["entries"]] == want
 
 

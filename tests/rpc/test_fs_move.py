@@ -4,13 +4,14 @@ import os
 
 import pytest
 
+from client import LONG
 from files import assert_entry, cat, mounted, names, sh, stat
 from support import error_of, eventually, rounds
 
 SAME = "%F %a %u:%g %Y"
 
 
-def move(client, source, target, timeout=60, **params):
+def move(client, source, target, timeout=LONG, **params):
     return client.call("fs.move", {"from": source, "to": target, **params}, timeout)
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from client import DATA, MAX_FRAME, RESPONSE
+from client import DATA, LONG, MAX_FRAME, RESPONSE
 from files import SIZES, read, sh
 from support import NUMBERS, error_of, numbers
 
@@ -150,7 +150,7 @@ def test_many_at_once(conn, file):
     path = file(200_000)
     calls = [conn.open("fs.read", {"path": path, "offset": i * 1000}) for i in range(100)]
     for i, call in enumerate(calls):
-        assert call.wait(60)["size"] == 200_000 - i * 1000
+        assert call.wait(LONG)["size"] == 200_000 - i * 1000
         assert call.stdout == NUMBERS[i * 1000:200_000]
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from client import DATA, END, STDIN
+from client import DATA, END, LONG, STDIN
 from files import SIZES, cat, names, read, sh, stat, write
 from support import NUMBERS, error_of, rounds
 
@@ -51,7 +51,7 @@ def test_credit_comes_back_as_it_is_consumed(agent, guest_dir):
         call = c.open("fs.write", {"path": f"{guest_dir}/it"})
         call.write(NUMBERS[:5_000_000], 60)
         call.end()
-        assert_written(call.wait(60), NUMBERS[:5_000_000])
+        assert_written(call.wait(LONG), NUMBERS[:5_000_000])
         assert 5_000_000 - c.peer_window <= call.granted <= 5_000_000
         assert not call.stdout and not call.events
 
@@ -101,7 +101,7 @@ def test_many_at_once(conn, guest_dir):
     for call in calls:
         call.end()
     for i, call in enumerate(calls):
-        assert_written(call.wait(60), NUMBERS[i * 1000:i * 1000 + 15000])
+        assert_written(call.wait(LONG), NUMBERS[i * 1000:i * 1000 + 15000])
     assert names(conn, guest_dir) == [f"{i:03}" for i in range(50)]
     assert cat(conn, f"{guest_dir}/049") == NUMBERS[49_000:64_000]
 
@@ -317,7 +317,7 @@ def test_appends_at_once_do_not_overwrite_each_other(client, guest_dir):
     lines = [b"%05d\n" % i for i in range(300)]
     calls = [client.open("fs.put", {"path": f"{guest_dir}/log", "data": line, "append": True}) for line in lines]
     for call in calls:
-        call.wait(60)
+        call.wait(LONG)
     assert sorted(cat(client, f"{guest_dir}/log").splitlines(True)) == lines
 
 

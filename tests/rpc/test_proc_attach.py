@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import DATA, END, EVENT, RESPONSE, wait_all
+from client import DATA, END, EVENT, LONG, RESPONSE, wait_all
 from support import NUMBERS, assert_exit, error_of, go, has_written, info_of, numbers, rounds, unique
 
 
@@ -237,7 +237,7 @@ def test_a_replay_as_large_as_a_ring_can_be(conn, start):
     info = start(cmd=numbers(size), ring=8 << 20)
     conn.call("proc.wait", {"id": info["id"]}, 60)
     call = attach(conn, id=info["id"])
-    assert call.wait(60)["stdout_dropped"] == 0
+    assert call.wait(LONG)["stdout_dropped"] == 0
     assert call.stdout == NUMBERS[:size]
 
 
@@ -361,7 +361,7 @@ def test_reattached_in_the_middle_nothing_is_missing(agent, client, start, windo
                 c.hello(window=window)
             call = attach(c, id=info["id"], stdout_from=len(got))
             assert attached(call)["stdout_offset"] == len(got) and len(call.events) == 1
-            call.pump(lambda: len(call.stdout) > size // 7, 60, "a part")
+            call.pump(lambda: len(call.stdout) > size // 7, LONG, "a part")
             got += call.stdout
             done = call.done
             times += 1
@@ -470,7 +470,7 @@ def test_who_does_not_even_read_its_connection_is_no_different(agent, client, st
         call.event("attached")
         go(client, info["id"])
         assert client.call("proc.wait", {"id": info["id"]}, 60)["code"] == 6
-        assert call.wait(60)["stdout_bytes"] == size
+        assert call.wait(LONG)["stdout_bytes"] == size
         assert gaps(call) and assert_honest(call, NUMBERS[:size]) == size
 
 
@@ -481,7 +481,7 @@ def test_who_never_holds_back_leaves_the_others_whole(agent, client, start):
     with c:
         other = attach(client, id=info["id"])
         other.write(b"\n")
-        assert other.wait(60)["code"] == 6
+        assert other.wait(LONG)["code"] == 6
         assert other.stdout == NUMBERS[:size] and len(other.events) == 1
         call.grant(10 << 20)
         call.wait()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import DATA, STDIN
+from client import DATA, LONG, STDIN
 from support import NUMBERS, assert_exit, error_of, eventually, has_written, rounds
 
 
@@ -17,7 +17,7 @@ def state_of(client, pid):
 def ended(client, process_id):
     """(its Exit, its output)."""
     call = client.open("proc.attach", {"id": process_id})
-    return call.wait(60), bytes(call.stdout)
+    return call.wait(LONG), bytes(call.stdout)
 
 
 def test_it_is_written_and_counted(client, start):
@@ -82,7 +82,7 @@ def test_it_is_answered_when_the_process_has_room_for_it(client, start):
     assert error_of(client.call, "proc.wait", {"id": info["id"], "timeout_ms": 500}).code == "timeout"
     assert not call.done
     client.call("proc.signal", {"id": info["id"], "signal": "CONT"})
-    assert call.wait(60) == {"written": size}
+    assert call.wait(LONG) == {"written": size}
     assert int(ended(client, info["id"])[1]) == size, "what was sent behind the end is no input"
     assert error_of(behind.wait).code == "EPIPE"
 

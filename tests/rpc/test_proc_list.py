@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import MAX_FRAME
+from client import LONG, MAX_FRAME
 from support import NUMBERS, assert_exit, error_of, eventually, go, has_written, info_of, numbers, rounds, unique
 
 
@@ -107,7 +107,7 @@ def test_hundreds_with_long_arguments_still_fit(fresh):
     """Lists do not become impossible by what they remember."""
     with fresh.connect() as c:
         calls = [c.open("proc.start", {"argv": ["true", "x" * 4000]}) for _ in range(500)]
-        ids = [call.wait(60)["id"] for call in calls]
+        ids = [call.wait(LONG)["id"] for call in calls]
         for process_id in ids:
             wait(c, process_id)
         listed = c.call("proc.list")
@@ -125,7 +125,8 @@ def everything(client):
 def test_all_lists_every_process_of_the_guest(client, start):
     info = start(cmd="sleep 61 & echo $!; wait")
     child = int(eventually(lambda: logs(client, info["id"])["text"], "the child is there"))
-    eventually(lambda: everything(client)[child]["argv"] == ["sleep", "61"], "it is what it is going to be")
+    # A busybox that runs its own applet is called exe until the applet has named itself.
+    eventually(lambda: everything(client)[child]["comm"] == "sleep", "it is what it is going to be")
     ps = everything(client)
     for p in ps.values():
         for name, kind in {"pid": int, "ppid": int, "comm": str, "argv": list, "uid": int, "state": str,
@@ -148,7 +149,7 @@ def test_all_lists_every_process_of_the_guest(client, start):
 def test_all_knows_users_states_and_times(client, start, is_root):
     if not is_root:
         pytest.skip("the agent is not root")
-    info = start(cmd="i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; kill -STOP $$", user="4321:1234")
+    info = start(cmd="i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; kill -STOP $$", user="4321:1234")
     eventually(lambda: everything(client)[info["pid"]]["state"] == "T", "it has stopped itself")
     p = everything(client)[info["pid"]]
     assert p["uid"] == 4321 and 0 < p["user_ms"] + p["system_ms"] < 3_600_000
@@ -378,7 +379,7 @@ def test_the_last_1024_are_remembered(fresh):
         ids = []
         for _ in range(31):
             calls = [c.open("proc.run", {"argv": ["true"]}) for _ in range(34)]
-            ids += [call.wait(60)["id"] for call in calls]
+            ids += [call.wait(LONG)["id"] for call in calls]
         exited = {p["id"] for p in c.call("proc.list") if p["status"] == "exited"}
         forgotten = [i for i in ids if i not in exited]
         assert len(forgotten) == len(ids) - 1024, "and those that were there before"
@@ -401,7 +402,7 @@ def test_sixteen_megabytes_of_output_are_remembered(fresh):
         assert left == ids[-len(left):], "the oldest were forgotten first"
         assert 12 <= len(left) <= 16
         call = c.open("proc.attach", {"id": left[0], "stdout_from": -size})
-        call.wait(60)
+        call.wait(LONG)
         assert NUMBERS[:size].endswith(call.stdout) and len(call.stdout) >= size - 4096
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from client import LONG
 from support import NUMBERS, assert_exit, error_of, eventually, go, has_written, info_of, numbers, rounds, unique
 
 
@@ -12,7 +13,7 @@ def wait(client, process_id):
 def output(client, process_id):
     """All of its output that is kept, once it has ended."""
     call = client.open("proc.attach", {"id": process_id})
-    call.wait(60)
+    call.wait(LONG)
     return bytes(call.stdout), bytes(call.stderr)
 
 
@@ -188,7 +189,7 @@ def test_a_timeout_needs_no_call(client, start, alive):
 
 def test_two_hundred_at_once(client):
     calls = [client.open("proc.start", {"cmd": f"echo {i}; exit {i}"}) for i in range(rounds(200))]
-    infos = [call.wait(60) for call in calls]
+    infos = [call.wait(LONG) for call in calls]
     for i, info in enumerate(infos):
         assert client.call("proc.wait", {"id": info["id"]}, 60)["code"] == i
         assert output(client, info["id"])[0] == b"%d\n" % i

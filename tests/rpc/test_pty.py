@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import END, STDIN
+from client import END, LONG, STDIN
 from support import NUMBERS, REMOTE, assert_exit, error_of, eventually, go, has_written, info_of, numbers, rounds, unique
 
 # Input arrives as it was sent, and output leaves as it was written.
@@ -12,7 +12,7 @@ RAW = "stty raw -echo"
 def run(client, **spawn):
     """A command on a terminal, to its end; the Call."""
     call = client.open("proc.exec", {"pty": {}} | spawn)
-    call.wait(60)
+    call.wait(LONG)
     return call
 
 
@@ -167,7 +167,7 @@ def test_slow_clients_hold_it_back(agent, client, start):
         call.read(1000)
         assert error_of(client.call, "proc.wait", {"id": info["id"], "timeout_ms": 500}).code == "timeout"
         call.grant(1 << 20)
-        assert_exit(call.wait(60), code=3)
+        assert_exit(call.wait(LONG), code=3)
         assert call.stdout == b"ready\n" + NUMBERS[:200_000]
 
 
@@ -272,7 +272,7 @@ def test_a_large_paste_arrives_whole(conn):
     call = conn.open("proc.exec", {"cmd": f"{RAW}; echo ready; head -c {size} | md5sum", "pty": {}})
     shows(call, b"ready\n")
     assert call.write(NUMBERS[:size]) == size
-    call.wait(60)
+    call.wait(LONG)
     expected = conn.call("proc.run", {"cmd": f"{numbers(size)} | md5sum"})["stdout"]
     assert call.stdout == b"ready\n" + expected
 
@@ -283,7 +283,7 @@ def test_echo_and_output_do_not_wait_for_each_other(conn):
     call = conn.open("proc.exec", {"cmd": f"{RAW}; echo ready; exec head -c {size}", "pty": {}})
     shows(call, b"ready\n")
     call.write(NUMBERS[:size])
-    call.wait(60)
+    call.wait(LONG)
     assert call.stdout == b"ready\n" + NUMBERS[:size]
 
 
@@ -478,7 +478,7 @@ def test_fifty_terminals_at_once(client):
     for call in calls:
         call.write(b"go\r")
     for i, call in enumerate(calls):
-        assert_exit(call.wait(60), code=i)
+        assert_exit(call.wait(LONG), code=i)
         assert call.stdout.endswith(f"{i} go\r\n".encode())
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client import MAX_FRAME
+from client import LONG, MAX_FRAME
 from support import NUMBERS, error_of, eventually, numbers, rounds
 
 
@@ -182,4 +182,4 @@ def test_large_results_beside_each_other(agent):
         c.hello(window=100)
         calls = [c.open("proc.run", {"cmd": numbers(200_000)}) for _ in range(10)]
         for call in calls:
-            assert call.wait(60)["stdout"] == NUMBERS[:200_000]
+            assert call.wait(LONG)["stdout"] == NUMBERS[:200_000]

@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT / "initramfs"), str(ROOT / "tests" / "rpc")]
 # Read by the modules below and by rpc/. The guest is emulated as a rule; where its agent can be
 # reached is known when it is up.
 os.environ.setdefault("GUESTD_TEST_SCALE", "0.2")
-os.environ.setdefault("GUESTD_TEST_TIMEOUT", "60")
+os.environ.setdefault("GUESTD_TEST_TIMEOUT", "100")
 os.environ["GUESTD_ENDPOINT"] = ""
 
 from client import TIMEOUT, connect  # noqa: E402 (found in the directories added above)
