@@ -64,9 +64,9 @@ def test_every_byte(conn, client, guest_dir):
 
 def test_holes_are_zeros(conn, client, guest_dir):
     path = f"{guest_dir}/sparse"
-    sh(client, 'printf start >"$1"; truncate -s 20000000 "$1"; printf end >>"$1"', path)
+    sh(client, 'printf start >"$1"; truncate -s 5000000 "$1"; printf end >>"$1"', path)
     data, _ = read(conn, path, hash=True)
-    assert len(data) == 20_000_003 and data.rstrip(b"end").rstrip(b"\0") == b"start" and data.endswith(b"\0end")
+    assert len(data) == 5_000_003 and data.rstrip(b"end").rstrip(b"\0") == b"start" and data.endswith(b"\0end")
 
 
 def test_beyond_four_gigabytes(conn, client, guest_dir):
