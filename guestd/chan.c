@@ -97,11 +97,12 @@ void chan_uncount(struct req *req)
 void chan_add_credit(struct req *req, uint64_t n)
 {
 	struct chan *ch = &req->chan;
+	bool was_dry = !ch->credit;
 
 	if (!req->conn->credit_mode)
 		return;
 	ch->credit = n > CREDIT_MAX - ch->credit ? CREDIT_MAX : ch->credit + n;
-	if (ch->ops)
+	if (ch->ops && was_dry) /* else what there is stands in the line, or waits for company */
 		schedule(req);
 }
 

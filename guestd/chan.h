@@ -79,7 +79,7 @@ void chan_ready(struct req *req);
 
 /*
  * The same for a few bytes: where the client was sent something within the last millisecond and
- * has said nothing since, they wait that long for more.  A program that prints line by line costs
+ * has asked for nothing since, they wait that long for more.  A program that prints line by line costs
  * a message a millisecond then, and who types sees the echo at once.
  */
 void chan_ready_soon(struct req *req);

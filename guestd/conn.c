@@ -67,7 +67,7 @@ void conn_flush_soon(struct conn *conn)
 
 bool conn_wrote_just_now(const struct conn *conn)
 {
-	return conn->last_out > conn->last_in && loop_now() - conn->last_out < FLUSH_SOON;
+	return conn->last_out > conn->last_asked && loop_now() - conn->last_out < FLUSH_SOON;
 }
 
 static void on_soon(struct ev_loop *ev, struct ev_timer *w, int revents)

@@ -66,6 +66,7 @@ struct conn {
 	bool overflowed;     /* a message did not fit into the queue: to be killed */
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;
+	ev_tstamp last_asked; /* more than credit came */
 	ev_tstamp linger_since;
 };
 
@@ -85,7 +86,7 @@ void conn_flush_later(struct conn *conn);
 /* The same for a message that may wait a millisecond for company: one write for both. */
 void conn_flush_soon(struct conn *conn);
 
-/* Within that time, and the peer has said nothing since. */
+/* Within that time, and the peer has asked for nothing since: credit alone is no question. */
 bool conn_wrote_just_now(const struct conn *conn);
 
 /*

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "guestd/conn.h"
+#include "guestd/loop.h"
 #include "guestd/req.h"
 #include "guestd/steps.h"
 #include "guestd/work.h"
@@ -152,6 +153,8 @@ void dispatch(struct conn *conn, const char *body, size_t len)
 	/* The only notification of a client is keepalive: being heard is all it wants. */
 	if (type == MSG_NOTIFICATION)
 		return;
+	if (type != MSG_CREDIT)
+		conn->last_asked = loop_now();
 	if (!span_uint(&scan.part[1], &id) || id > UINT32_MAX) {
 		conn_goodbye(conn, ERR_PROTOCOL, "an id is an unsigned 32-bit number");
 		return;

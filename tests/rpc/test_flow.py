@@ -283,6 +283,19 @@ def test_output_and_input_of_many_calls_at_once(conn):
         assert call.stdout == NUMBERS[i:][:200_000]
 
 
+@pytest.mark.local  # an emulated guest takes that long for a line
+@pytest.mark.parametrize("pty", [False, True])
+def test_lines_travel_together(conn, pty):
+    """A program that prints line by line does not cost a message for each, but one a millisecond."""
+    script = "i=0; while [ $i -lt 5000 ]; do echo $i; i=$((i + 1)); done"
+    started = time.monotonic()
+    call = conn.open("proc.exec", {"cmd": script, **({"pty": {}} if pty else {})})
+    assert call.wait(LONG)["code"] == 0
+    assert call.stdout.split() == [b"%d" % i for i in range(5000)]
+    milliseconds = 1000 * (time.monotonic() - started)
+    assert call.kinds.count(DATA) < 100 + milliseconds
+
+
 def test_a_data_message_is_never_longer_than_64_kib(client):
     """Call checks each one; here there is every occasion to send a longer one."""
     call = client.open("proc.exec", {"cmd": FIVE_MB})
