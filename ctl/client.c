@@ -301,7 +301,7 @@ int client_data(struct client *c, uint32_t id, unsigned channel, const void *byt
 	if (call->room != NO_LIMIT)
 		call->room -= len;
 	while (len) {
-		size_t n = MIN(len, MAX_DATA);
+		size_t n = MIN(len, MIN(MAX_DATA, c->max_frame - DATA_HEADER_MAX));
 		int err = send_data(c, id, channel, p, n);
 
 		if (err)

@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "vsock/port.h"
 
 #define DEFAULT_FILE "/etc/guestd.conf"
 
@@ -179,8 +181,8 @@ static const struct key {
 	const char *name, *value, *help;
 	int (*set)(const char *value, struct why *why);
 } keys[] = {
-	{"listen", "ENDPOINT", "vsock:PORT, unix:PATH or fd:N; may repeat (vsock:1024)",
-		set_listen},
+	{"listen", "ENDPOINT",
+		"vsock:PORT, unix:PATH, serial:PATH or fd:N; may repeat (vsock:1024)", set_listen},
 	{"kind", "KIND", "sandbox or computer (sandbox)", set_kind},
 	{"token-file", "FILE", "clients must show what this file holds", set_token_file},
 	{"allow-cid", "CID", "let this vsock peer in besides the host; may repeat", set_allow_cid},
@@ -355,7 +357,9 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	conf.run_dir = "/run/guestd";
 	conf.cgroup = "auto";
 	peer_policy_init(&conf.peers);
-	if (set_listen("vsock:1024", &why))
+	if (set_listen("vsock:1024", &why) ||
+		(getpid() == 1 && port_virtio_exists() &&
+			set_listen("serial:/dev/virtio-ports/guestd.0", &why)))
 		return 1;
 	if (read_options(argc, argv, false, &file, action, &why))
 		return 2;

@@ -489,14 +489,14 @@ void conn_set_authorized(struct conn *conn)
 
 /* Birth */
 
-void conn_new(int fd, bool need_token)
+void conn_new(int fd, bool need_token, uint32_t max_frame)
 {
 	struct conn *conn = xcalloc(1, sizeof(*conn));
 
 	conn->fd = fd;
 	conn->number = ++conns.number;
 	conn->authorized = !need_token;
-	conn->max_frame = MAX_FRAME;
+	conn->max_frame = conn->first_max_frame = max_frame;
 	conn->last_in = conn->last_out = loop_now();
 	frame_init(&conn->in, conn->max_frame);
 	buf_init(&conn->out, OUT_MAX);

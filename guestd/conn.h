@@ -37,9 +37,10 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
-	bool credit_mode;   /* hello named a window */
-	uint64_t window;    /* what each call may send at first, in credit mode */
-	uint32_t max_frame; /* longest body, both directions */
+	bool credit_mode;         /* hello named a window */
+	uint64_t window;          /* what each call may send at first, in credit mode */
+	uint32_t max_frame;       /* longest body, both directions */
+	uint32_t first_max_frame; /* what it is where hello does not say */
 	struct buf out;
 	struct list sendable; /* req.chan.link: has data and credit, in turn */
 	struct list replies;  /* req.reply_link: a response waits for room */
@@ -76,8 +77,11 @@ struct conn_watch {
 	void (*gone)(struct conn_watch *watch);
 };
 
-/* Takes FD.  With too many connections the peer gets a goodbye. */
-void conn_new(int fd, bool need_token);
+/*
+ * Takes FD.  MAX_FRAME holds until a hello says otherwise.  With too many connections the peer
+ * gets a goodbye.
+ */
+void conn_new(int fd, bool need_token, uint32_t max_frame);
 size_t conn_count(void);
 
 /* Something is in conn->out, conn->sendable or conn->replies: flush it at the end of the turn. */

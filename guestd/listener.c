@@ -10,7 +10,9 @@
 #include "guestd/config.h"
 #include "guestd/conn.h"
 #include "guestd/loop.h"
+#include "guestd/serial.h"
 #include "proto/err.h"
+#include "proto/limits.h"
 
 /* A device that is missing is looked for this often; a wake-up a second costs nothing. */
 #define RETRY_INTERVAL 1.0
@@ -23,6 +25,7 @@
 
 struct listener {
 	const struct endpoint *ep;
+	struct serial *serial; /* a line: it has a loop side of its own */
 	int fd;
 	struct ev_io io;
 	struct ev_timer retry;
@@ -43,7 +46,7 @@ static void on_connect(struct ev_loop *ev, struct ev_io *w, int revents)
 		int fd = listen_accept(l->fd, &config()->peers, why, sizeof(why));
 
 		if (fd >= 0) {
-			conn_new(fd, config()->token != NULL);
+			conn_new(fd, config()->token != NULL, MAX_FRAME);
 		} else if (fd == -EAGAIN) {
 			return;
 		} else if (fd == -EACCES) {
@@ -60,6 +63,8 @@ static void on_connect(struct ev_loop *ev, struct ev_io *w, int revents)
 
 static int try_open(struct listener *l, char *why, size_t why_len)
 {
+	if (l->ep->kind == ENDPOINT_SERIAL)
+		return serial_open(l->ep, &l->serial, why, why_len);
 	l->fd = listen_open(l->ep, why, why_len);
 	if (l->fd < 0)
 		return l->fd;
@@ -130,6 +135,14 @@ void listeners_stop(void)
 		ev_io_stop(loop_ev(), &l->io);
 		fd_close(&l->fd);
 		listen_unlink(l->ep);
+	}
+}
+
+void listeners_fini(void)
+{
+	for (size_t i = 0; i < listeners.n; i++) {
+		if (listeners.at[i].serial)
+			serial_close(listeners.at[i].serial);
 	}
 	free(listeners.at);
 	listeners.at = NULL;

@@ -13,7 +13,10 @@
 /* Opens all endpoints of the configuration.  0, or -errno with a sentence in WHY. */
 MUST_CHECK int listeners_start(char *why, size_t why_len);
 
-/* Closes them and removes the Unix sockets. */
+/* Closes them and removes the Unix sockets.  Serial lines stay: they carry the last words too. */
 void listeners_stop(void);
+
+/* Frees what listeners_stop has left. */
+void listeners_fini(void);
 
 #endif

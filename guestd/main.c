@@ -175,6 +175,7 @@ static void stop(void)
 		if ((*a)->stop)
 			(*a)->stop();
 	}
+	listeners_fini();
 	fd_close(&daemon_.signal_fd);
 	loop_fini();
 }

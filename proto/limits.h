@@ -9,6 +9,9 @@
 /* A frame holds 1 MiB of payload and the message around it. */
 #define MAX_FRAME ((1u << 20) + 64)
 
+/* The same on a serial line at first: what comes at once behind it is not to wait long. */
+#define SERIAL_MAX_FRAME (16u << 10)
+
 /* What hello may lower max_frame to: an error message must still fit. */
 #define MIN_FRAME 1024u
 

@@ -25,7 +25,7 @@ static const struct arg hello_table[] = {
 	ARG(struct hello_args, client),
 	ARG(struct hello_args, token),
 	ARG(struct hello_args, window),
-	ARG(struct hello_args, max_frame, .dflt = MAX_FRAME, .min = MIN_FRAME),
+	ARG(struct hello_args, max_frame, .min = MIN_FRAME),
 	ARG(struct hello_args, keepalive_ms, .max = 86400000),
 	ARG_END,
 };
@@ -102,7 +102,8 @@ static void hello_call(struct req *req, void *args)
 	}
 	conn_set_authorized(conn);
 	conn_set_window(conn, a->window);
-	conn->max_frame = (uint32_t)MIN(a->max_frame, MAX_FRAME);
+	conn->max_frame =
+		a->max_frame ? (uint32_t)MIN(a->max_frame, MAX_FRAME) : conn->first_max_frame;
 	conn_set_keepalive(conn, (ev_tstamp)a->keepalive_ms / 1000);
 	req_reply_begin(req, &e);
 	encode_result(conn, &e);

@@ -3,15 +3,21 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <linux/vm_sockets.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/mem.h"
+#include "vsock/bridge.h"
+#include "vsock/port.h"
 
 static int fail(int err, char *why, size_t why_len, const char *what, const char *where)
 {
@@ -111,6 +117,83 @@ static int hybrid_handshake(
 	return 0;
 }
 
+/*
+ * Carries bytes between a line and the caller's socket until one of the two ends, on a thread of
+ * its own: the caller may block where it likes.
+ */
+static void *carry(void *arg)
+{
+	struct bridge *b = arg;
+	int err = 0;
+
+	while (!err) {
+		struct pollfd p[] = {
+			{.fd = b->line, .events = bridge_line_events(b)},
+			{.fd = b->stream, .events = bridge_stream_events(b)},
+		};
+
+		if (poll(p, ARRAY_LEN(p), -1) < 0)
+			continue;
+		if (p[0].revents & POLLOUT)
+			err = bridge_line_out(b);
+		if (!err && p[1].revents & POLLOUT)
+			err = bridge_stream_out(b);
+		if (!err && p[0].revents & ~POLLOUT && p[0].events & POLLIN)
+			err = bridge_line_in(b);
+		if (!err && p[1].revents & ~POLLOUT && p[1].events & POLLIN)
+			err = bridge_stream_in(b);
+	}
+	fd_close(&b->line);
+	fd_close(&b->stream);
+	bridge_fini(b);
+	free(b);
+	return NULL;
+}
+
+static int start_carrying(int line, int stream)
+{
+	struct bridge *b = xcalloc(1, sizeof(*b));
+	pthread_t thread;
+	int err;
+
+	bridge_init(b, line, stream);
+	err = pthread_create(&thread, NULL, carry, b);
+	if (err) {
+		bridge_fini(b);
+		free(b);
+		return -err;
+	}
+	return -pthread_detach(thread);
+}
+
+/* A tty of ours, or the Unix socket that a hypervisor makes of the guest's port. */
+static int dial_serial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
+{
+	cleanup_fd int line = -1, ours = -1, theirs = -1;
+	struct stat st;
+	int end[2], err;
+
+	if (stat(ep->path, &st) == 0 && S_ISSOCK(st.st_mode))
+		line = dial_unix(ep, timeout_ms, why, why_len);
+	else
+		line = port_open(ep, why, why_len);
+	if (line < 0)
+		return take_fd(&line);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, end) < 0)
+		return fail(-errno, why, why_len, "cannot make a socket for", ep->path);
+	ours = end[0];
+	theirs = end[1];
+	err = fd_set_nonblock(line);
+	if (!err)
+		err = fd_set_nonblock(theirs);
+	if (!err)
+		err = start_carrying(line, theirs);
+	if (err)
+		return fail(err, why, why_len, "cannot use", ep->path);
+	(void)take_fd(&line), (void)take_fd(&theirs);
+	return take_fd(&ours);
+}
+
 int dial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 {
 	cleanup_fd int fd = -1;
@@ -125,6 +208,8 @@ int dial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 		fd = dial_unix(ep, timeout_ms, why, why_len);
 		err = fd < 0 ? fd : hybrid_handshake(fd, ep, timeout_ms, why, why_len);
 		return err ? err : take_fd(&fd);
+	case ENDPOINT_SERIAL:
+		return dial_serial(ep, timeout_ms, why, why_len);
 	case ENDPOINT_FD:
 		break;
 	}

@@ -78,6 +78,9 @@ int endpoint_parse(const char *text, struct endpoint *ep, char *why, size_t why_
 	} else if (kind == 3 && memcmp(text, "uds", kind) == 0) {
 		ep->kind = ENDPOINT_UDS;
 		ok = parse_uds(ep, rest);
+	} else if (kind == 6 && memcmp(text, "serial", kind) == 0) {
+		ep->kind = ENDPOINT_SERIAL;
+		ok = path(ep, rest, strlen(rest));
 	} else if (kind == 2 && memcmp(text, "fd", kind) == 0) {
 		ep->kind = ENDPOINT_FD;
 		ok = whole_number(rest, &n) && n <= INT32_MAX;
@@ -87,7 +90,7 @@ int endpoint_parse(const char *text, struct endpoint *ep, char *why, size_t why_
 		return 0;
 	snprintf(why, why_len,
 		"%s is no endpoint: write vsock:PORT, vsock:CID:PORT, unix:PATH (at most %zu bytes), "
-		"uds:PATH:PORT or fd:N",
+		"uds:PATH:PORT, serial:PATH or fd:N",
 		text, sizeof(ep->path) - 1);
 	return -EINVAL;
 }

@@ -2,6 +2,7 @@
  * vsock/endpoint.h - endpoints as written on a command line
  *
  *	vsock:PORT (listen)  vsock:CID:PORT (dial)  unix:PATH  uds:PATH:PORT (dial)  fd:N (listen)
+ *	serial:PATH
  */
 #ifndef VSOCK_ENDPOINT_H
 #define VSOCK_ENDPOINT_H
@@ -12,11 +13,11 @@
 
 #include "base/check.h"
 
-enum endpoint_kind { ENDPOINT_VSOCK, ENDPOINT_UNIX, ENDPOINT_UDS, ENDPOINT_FD };
+enum endpoint_kind { ENDPOINT_VSOCK, ENDPOINT_UNIX, ENDPOINT_UDS, ENDPOINT_FD, ENDPOINT_SERIAL };
 
 struct endpoint {
 	enum endpoint_kind kind;
-	char path[108]; /* unix, uds: what sockaddr_un holds */
+	char path[108]; /* unix, uds, serial: what sockaddr_un holds */
 	bool has_cid;   /* vsock:CID:PORT */
 	uint32_t cid;
 	uint32_t port; /* vsock, uds */

@@ -133,6 +133,7 @@ int listen_open(const struct endpoint *ep, char *why, size_t why_len)
 	case ENDPOINT_FD:
 		return open_inherited(ep, why, why_len);
 	case ENDPOINT_UDS:
+	case ENDPOINT_SERIAL:
 		break;
 	}
 	return fail(-EINVAL, why, why_len, "uds:PATH:PORT", "is for dialing");
