@@ -260,7 +260,8 @@ void job_shutdown(void)
 			pthread_mutex_unlock(&pool.mutex);
 			on_done(NULL, NULL, 0);
 			pthread_mutex_lock(&pool.mutex);
-		} else if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) == ETIMEDOUT) {
+		} else if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) ==
+			   ETIMEDOUT) {
 			log_warn("job", "left behind threads=%u", pool.n_threads);
 			break;
 		}

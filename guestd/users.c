@@ -38,7 +38,7 @@ struct group_entry {
 struct users {
 	struct users_stamps stamps;
 	unsigned holders; /* of a workers' copy: under its mutex */
-	uid_t self; /* whom the agent runs as */
+	uid_t self;       /* whom the agent runs as */
 	struct user_entry *user;
 	size_t n_users;
 	struct group_entry *group;
