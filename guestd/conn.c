@@ -441,7 +441,7 @@ static void send_keepalive(struct conn *conn)
 static void on_alive(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct conn *conn = CONTAINER_OF(w, struct conn, alive);
-	ev_tstamp now = ev_now(ev), next;
+	ev_tstamp now = loop_now(), next;
 	/* While we do not read, what the peer takes is its sign of life. */
 	ev_tstamp heard = conn->paused ? MAX(conn->last_in, conn->last_out) : conn->last_in;
 

@@ -3,11 +3,21 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
+
 static struct {
 	struct ev_loop *ev;
+	struct ev_check turn_begin;
 	struct ev_prepare turn_end;
+	ev_tstamp now;
 	struct list turns, graves;
 } loop;
+
+static void on_turn_begin(struct ev_loop *ev, struct ev_check *w, int revents)
+{
+	(void)ev, (void)w, (void)revents;
+	loop.now = (ev_tstamp)clock_mono_us() / 1e6;
+}
 
 /* Runs before the loop waits again: what it starts and stops is seen by that wait. */
 static void on_turn_end(struct ev_loop *ev, struct ev_prepare *w, int revents)
@@ -34,6 +44,10 @@ int loop_init(void)
 		return -ENOSYS;
 	list_init(&loop.turns);
 	list_init(&loop.graves);
+	ev_check_init(&loop.turn_begin, on_turn_begin);
+	ev_set_priority(&loop.turn_begin, EV_MAXPRI);
+	ev_check_start(loop.ev, &loop.turn_begin);
+	on_turn_begin(loop.ev, &loop.turn_begin, 0);
 	ev_prepare_init(&loop.turn_end, on_turn_end);
 	/* Lowest: after every other callback of the turn. */
 	ev_set_priority(&loop.turn_end, EV_MINPRI);
@@ -48,7 +62,7 @@ struct ev_loop *loop_ev(void)
 
 ev_tstamp loop_now(void)
 {
-	return ev_now(loop.ev);
+	return loop.now;
 }
 
 void loop_run(void)
@@ -59,6 +73,7 @@ void loop_run(void)
 void loop_fini(void)
 {
 	on_turn_end(loop.ev, &loop.turn_end, 0);
+	ev_check_stop(loop.ev, &loop.turn_begin);
 	ev_prepare_stop(loop.ev, &loop.turn_end);
 	ev_loop_destroy(loop.ev);
 	loop.ev = NULL;

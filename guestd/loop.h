@@ -42,7 +42,10 @@ void loop_break(void);
 /* Frees what is still marked dead, and the loop. */
 void loop_fini(void);
 
-/* The time this turn began, in seconds of CLOCK_REALTIME's scale but for differences only. */
+/*
+ * When this turn began, in seconds of CLOCK_MONOTONIC: ev_now() jumps where somebody sets the clock,
+ * and a restored guest has its clock set by a year.
+ */
 ev_tstamp loop_now(void);
 
 void turn_init(struct turn *turn, void (*fn)(struct turn *turn));

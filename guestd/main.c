@@ -24,6 +24,7 @@
 #include "guestd/config.h"
 #include "guestd/conn.h"
 #include "guestd/emit.h"
+#include "guestd/end.h"
 #include "guestd/identity.h"
 #include "guestd/job.h"
 #include "guestd/listener.h"
@@ -98,12 +99,12 @@ static void set_up_limits(void)
 
 static void on_end_timer(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
-	(void)w, (void)revents;
-	if (conn_count() == 0 || ev_now(ev) - daemon_.ending_since > END_GRACE)
+	(void)ev, (void)w, (void)revents;
+	if (conn_count() == 0 || loop_now() - daemon_.ending_since > END_GRACE)
 		loop_break();
 }
 
-static void end(const char *why)
+void agent_end(const char *why)
 {
 	if (ev_is_active(&daemon_.end))
 		return;
@@ -121,7 +122,7 @@ static void on_signal(struct ev_loop *ev, struct ev_io *w, int revents)
 
 	(void)ev, (void)w, (void)revents;
 	if (read(daemon_.signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		end(strsignal((int)info.ssi_signo));
+		agent_end(strsignal((int)info.ssi_signo));
 }
 
 static int watch_signals(void)

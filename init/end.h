@@ -1,8 +1,22 @@
-/* init/end.h - the end of a guest whose PID 1 the agent is */
+/* init/end.h - the end of a guest */
 #ifndef INIT_END_H
 #define INIT_END_H
 
-/* Returns only where the machine can be neither switched off nor restarted. */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum end_mode { END_POWEROFF, END_REBOOT, END_HALT };
+
+/* What end_machine is to do; without it, power-off after 5 s at most.  Thread: loop. */
+void end_plan(enum end_mode mode, uint64_t grace_ms);
+
+/* Was there a plan? */
+bool end_is_planned(void);
+
+/*
+ * Everybody is asked to end, and killed after the grace; what was written goes to the disks, which
+ * are unmounted.  Returns only where the machine can be neither switched off nor restarted.
+ */
 void end_machine(void);
 
 #endif

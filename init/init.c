@@ -5,6 +5,8 @@
  * nothing, and has no error to return: PID 1 that gives up is a kernel panic, so each step does
  * what it can and logs what it cannot.  Reaping belongs to the event loop.
  */
+#include <unistd.h>
+
 #include "guestd/area.h"
 
 #include "base/log.h"
@@ -27,4 +29,11 @@ static void init_pid1(void)
 	tune_loopback();
 }
 
-AREA(init) = {.name = "init", .pid1 = init_pid1, .pid1_end = end_machine};
+/* Beside an init that is not ours, only who insisted on it. */
+static void init_stop(void)
+{
+	if (end_is_planned() && getpid() != 1)
+		end_machine();
+}
+
+AREA(init) = {.name = "init", .pid1 = init_pid1, .pid1_end = end_machine, .stop = init_stop};
