@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/mounts.h"
 #include "fs/path.h"
 #include "guestd/method.h"
 #include "guestd/work.h"
@@ -36,29 +37,20 @@ static uint64_t mount_of(int fd)
 	return line ? strtoull(line + strlen("mnt_id:"), NULL, 10) : 0;
 }
 
-/*
- * Its type as proc_pid_mountinfo(5) has it: "36 35 98:0 /root /mnt options ... - ext3 /dev/x rw";
- * false where that file does not know.
- */
+/* Its type; false where /proc does not know. */
 static bool type_of_mount(uint64_t id, char *type, size_t size)
 {
-	FILE *f = id ? fopen("/proc/thread-self/mountinfo", "re") : NULL;
-	char *line = NULL;
-	size_t line_size = 0;
+	struct mounts mounts;
 	bool found = false;
 
-	while (f && !found && getline(&line, &line_size, f) > 0) {
-		const char *behind = strstr(line, " - ");
-
-		if (strtoull(line, NULL, 10) != id || !behind)
-			continue;
-		behind += 3;
-		snprintf(type, size, "%.*s", (int)strcspn(behind, " "), behind);
-		found = true;
+	if (!id || mounts_read(&mounts))
+		return false;
+	for (size_t i = 0; i < mounts.n && !found; i++) {
+		found = mounts.at[i].id == id;
+		if (found)
+			snprintf(type, size, "%s", mounts.at[i].type);
 	}
-	free(line);
-	if (f)
-		fclose(f);
+	mounts_free(&mounts);
 	return found;
 }
 

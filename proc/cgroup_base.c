@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mounts.h"
 #include "proc/cgfs.h"
 #include "proto/err.h"
 
@@ -80,40 +81,6 @@ bool cgroup_mount_dir(const struct cgroup_mount *m, const char *seen, char *out)
 	return rest && !is_outside(m->root) && !is_outside(seen) && join(out, m->point, rest);
 }
 
-/* mountinfo writes blanks, tabs, newlines and backslashes as \ooo. */
-static void unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (*s == '\\' && strspn(s + 1, "01234567") >= 3) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = '\0';
-}
-
-/* A line of proc(5) mountinfo, which is cut up: `id parent dev root point options ... - type ...`. */
-static bool parse_mount(char *line, struct cgroup_mount *m)
-{
-	char *type = strstr(line, " - "), *field[5];
-
-	if (!type || strncmp(type, " - cgroup2 ", 11) != 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
-		field[i] = strsep(&line, " ");
-		if (!line)
-			return false;
-	}
-	unescape(field[3]);
-	unescape(field[4]);
-	*m = (struct cgroup_mount){field[3], field[4]};
-	return true;
-}
-
 /* Another file system may have been mounted on top. */
 static bool is_cgroup2(const char *dir)
 {
@@ -141,20 +108,21 @@ static const char *unified_path(char *text)
  */
 static bool find_own(struct cgroup_base *b, const char *dir)
 {
-	char text[8192], own_seen[PATH_MAX] = "", *line = NULL;
+	char text[8192], own_seen[PATH_MAX] = "";
 	const char *path = fd_read_file("/proc/self/cgroup", text, sizeof(text)) > 0
 				   ? unified_path(text)
 				   : NULL;
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	struct mounts mounts;
 	bool found = false;
-	size_t cap = 0;
 
 	if (path)
 		snprintf(own_seen, sizeof(own_seen), "%s", path);
-	while (!found && mounts && getline(&line, &cap, mounts) > 0) {
-		struct cgroup_mount m;
+	if (mounts_read(&mounts))
+		return false;
+	for (size_t i = 0; i < mounts.n && !found; i++) {
+		struct cgroup_mount m = {mounts.at[i].root, mounts.at[i].point};
 
-		if (!parse_mount(line, &m))
+		if (strcmp(mounts.at[i].type, "cgroup2") != 0)
 			continue;
 		if (*dir) {
 			snprintf(b->own_path, sizeof(b->own_path), "%s", dir);
@@ -165,9 +133,7 @@ static bool find_own(struct cgroup_base *b, const char *dir)
 		}
 		found = found && is_cgroup2(b->own_path);
 	}
-	free(line);
-	if (mounts)
-		fclose(mounts);
+	mounts_free(&mounts);
 	return found;
 }
 

@@ -56,27 +56,6 @@ static void test_a_path_that_is_too_long_does_not_show(void **state)
 	assert_false(cgroup_mount_dir(&(struct cgroup_mount){"/", "/m"}, seen, out));
 }
 
-static void test_lines_of_mountinfo(void **state)
-{
-	char plain[] = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
-	char odd[] = "30 23 0:26 /a\\040b /m\\134n\\011 rw - cgroup2 none rw\n";
-	char v1[] = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
-	char cut[] = "30 23 - cgroup2 x";
-	char none[] = "\n";
-	struct cgroup_mount m;
-
-	(void)state;
-	assert_true(parse_mount(plain, &m));
-	assert_string_equal(m.root, "/");
-	assert_string_equal(m.point, "/sys/fs/cgroup");
-	assert_true(parse_mount(odd, &m));
-	assert_string_equal(m.root, "/a b");
-	assert_string_equal(m.point, "/m\\n\t");
-	assert_false(parse_mount(v1, &m));
-	assert_false(parse_mount(cut, &m));
-	assert_false(parse_mount(none, &m));
-}
-
 static void test_the_line_of_the_second_version(void **state)
 {
 	char alone[] = "0::/a/b\n", hybrid[] = "4:memory:/x0::/y\n0::/\n",
@@ -137,7 +116,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_mount_shows_what_is_below_its_root),
 		cmocka_unit_test(test_a_path_that_is_too_long_does_not_show),
-		cmocka_unit_test(test_lines_of_mountinfo),
 		cmocka_unit_test(test_the_line_of_the_second_version),
 		cmocka_unit_test(test_whose_directory_is_stale),
 		cmocka_unit_test(test_words_and_numbers),
