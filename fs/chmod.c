@@ -64,5 +64,6 @@ METHOD(fs_chmod) = {
 	.args = chmod_table,
 	.args_size = sizeof(struct chmod_args),
 	.steps = &chmod_steps,
+	.writes = true,
 	WHO(struct chmod_args),
 };

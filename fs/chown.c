@@ -63,5 +63,6 @@ METHOD(fs_chown) = {
 	.args = chown_table,
 	.args_size = sizeof(struct chown_args),
 	.steps = &chown_steps,
+	.writes = true,
 	WHO(struct chown_args),
 };

@@ -186,5 +186,6 @@ METHOD(fs_copy) = {
 	.args = copy_table,
 	.args_size = sizeof(struct copy_args),
 	.steps = &copy_steps,
+	.writes = true,
 	WHO(struct copy_args),
 };

@@ -237,5 +237,6 @@ METHOD(fs_delete) = {
 	.args = delete_table,
 	.args_size = sizeof(struct delete_args),
 	.steps = &delete_steps,
+	.writes = true,
 	WHO(struct delete_args),
 };

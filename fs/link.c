@@ -43,5 +43,6 @@ METHOD(fs_link) = {
 	.args = link_table,
 	.args_size = sizeof(struct link_args),
 	.work = link_work,
+	.writes = true,
 	WHO(struct link_args),
 };

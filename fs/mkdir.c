@@ -96,5 +96,6 @@ METHOD(fs_mkdir) = {
 	.args = mkdir_table,
 	.args_size = sizeof(struct mkdir_args),
 	.work = mkdir_work,
+	.writes = true,
 	WHO(struct mkdir_args),
 };

@@ -243,5 +243,6 @@ METHOD(fs_move) = {
 	.args = move_table,
 	.args_size = sizeof(struct move_args),
 	.steps = &move_steps,
+	.writes = true,
 	WHO(struct move_args),
 };

@@ -64,5 +64,6 @@ METHOD(fs_put) = {
 	.args = put_table,
 	.args_size = sizeof(struct put_args),
 	.steps = &put_steps,
+	.writes = true,
 	WHO(struct put_args),
 };

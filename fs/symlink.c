@@ -42,5 +42,6 @@ METHOD(fs_symlink) = {
 	.args = symlink_table,
 	.args_size = sizeof(struct symlink_args),
 	.work = symlink_work,
+	.writes = true,
 	WHO(struct symlink_args),
 };

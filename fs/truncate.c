@@ -58,5 +58,6 @@ METHOD(fs_truncate) = {
 	.args = truncate_table,
 	.args_size = sizeof(struct truncate_args),
 	.work = truncate_work,
+	.writes = true,
 	WHO(struct truncate_args),
 };

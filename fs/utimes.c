@@ -55,5 +55,6 @@ METHOD(fs_utimes) = {
 	.args = utimes_table,
 	.args_size = sizeof(struct utimes_args),
 	.work = utimes_work,
+	.writes = true,
 	WHO(struct utimes_args),
 };

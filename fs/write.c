@@ -68,5 +68,6 @@ METHOD(fs_write) = {
 	.args_size = sizeof(struct write_args),
 	.streams = true,
 	.steps = &write_steps,
+	.writes = true,
 	WHO(struct write_args),
 };

@@ -153,5 +153,6 @@ METHOD(fs_write_files) = {
 	.args = write_files_table,
 	.args_size = sizeof(struct write_files_args),
 	.work = write_files_work,
+	.writes = true,
 	WHO(struct write_files_args),
 };

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "guestd/conn.h"
+#include "guestd/frozen.h"
 #include "guestd/loop.h"
 #include "guestd/req.h"
 #include "guestd/steps.h"
@@ -79,6 +80,8 @@ static void on_request(struct conn *conn, uint32_t id, const struct scan *scan)
 		snprintf(why, sizeof(why), "%s is switched off by the policy of this image",
 			m->name);
 		refuse(conn, id, ERR_DISABLED, why);
+	} else if (m->writes && guest_is_frozen()) {
+		refuse(conn, id, ERR_FROZEN, "the guest is frozen: try again after system.thaw");
 	} else if (req_find(conn, id)) {
 		refuse(conn, id, ERR_BAD_REQUEST, "a call with this id is still open");
 	} else if (conn->n_reqs >= MAX_CALLS) {

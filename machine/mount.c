@@ -171,4 +171,5 @@ METHOD(system_mount) = {
 	.args = mount_table,
 	.args_size = sizeof(struct mount_args),
 	.work = mount_work,
+	.writes = true,
 };

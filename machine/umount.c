@@ -31,4 +31,5 @@ METHOD(system_umount) = {
 	.args = umount_table,
 	.args_size = sizeof(struct umount_args),
 	.work = umount_work,
+	.writes = true,
 };

@@ -583,6 +583,11 @@ bool cgroup_available(void)
 	return cgroups.base.dir >= 0;
 }
 
+int cgroup_all(void)
+{
+	return cgroups.base.dir;
+}
+
 static void log_start(const struct cgroup_base *b)
 {
 	const char *lack = NULL;

@@ -59,6 +59,9 @@ void cgroup_stop(void);
 /* For system.info: are there cgroups? */
 bool cgroup_available(void);
 
+/* The directory of guestd.PID, in which all of them are; -1: there are none.  Thread: any. */
+int cgroup_all(void);
+
 /*
  * An empty cgroup.  NULL with f->err 0 where none can be had and no limit was asked for; NULL with F
  * filled (ERR_UNSUPPORTED, naming the controller; or an errno; stage "cgroup") otherwise.

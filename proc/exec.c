@@ -54,4 +54,5 @@ METHOD(proc_exec) = {
 	.args_size = sizeof(struct exec_args),
 	.call = call,
 	.streams = true,
+	.writes = true,
 };

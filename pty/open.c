@@ -34,4 +34,5 @@ METHOD(pty_open) = {
 	.args_size = sizeof(struct open_args),
 	.call = open_call,
 	.streams = true,
+	.writes = true,
 };

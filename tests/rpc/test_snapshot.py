@@ -1,0 +1,30 @@
+"""Freezing, as far as it can be had anywhere."""
+
+from support import error_of
+
+
+def test_thaw_without_a_freeze(client):
+    assert client.call("system.thaw") == {}
+
+
+def test_bad_parameters(client):
+    for params in ({"timeout_ms": 0}, {"timeout_ms": 3_600_001}, {"processes": 1}, {"disks": True}):
+        assert error_of(client.call, "system.freeze", params).code == "bad_params", params
+
+
+def test_nothing_to_freeze(client):
+    """Neither processes nor file systems: what is left is that nothing new is let in."""
+    assert client.call("system.freeze", {"processes": False}) == {"processes": 0, "filesystems": []}
+    assert error_of(client.call, "proc.run", {"cmd": "true"}).code == "frozen"
+    assert error_of(client.call, "fs.put", {"path": "/tmp/x", "data": b""}).code == "frozen"
+    assert client.call("fs.exists", {"path": "/"})["exists"] is True
+    client.call("system.thaw")
+    assert client.call("proc.run", {"cmd": "true"})["code"] == 0
+
+
+def test_the_time_is_up(client):
+    events = client.open("system.events", {})
+    client.call("system.freeze", {"processes": False, "timeout_ms": 200})
+    events.event("thawed")
+    assert client.call("proc.run", {"cmd": "true"})["code"] == 0
+    events.cancel()
