@@ -172,6 +172,16 @@ void conn_goodbye_all(int err, const char *why)
 		conn_goodbye(CONTAINER_OF(link, struct conn, link), err, why);
 }
 
+void conn_kill_all_but(const struct conn *keep, const char *why)
+{
+	list_each_safe(link, &conns.all) {
+		struct conn *conn = CONTAINER_OF(link, struct conn, link);
+
+		if (conn != keep)
+			conn_kill(conn, why);
+	}
+}
+
 /* Reading */
 
 static bool may_read(const struct conn *conn)

@@ -105,6 +105,9 @@ void conn_goodbye_all(int err, const char *why);
 /* Closes at once; its calls are gone. */
 void conn_kill(struct conn *conn, const char *why);
 
+/* All but KEEP, which may be NULL. */
+void conn_kill_all_but(const struct conn *keep, const char *why);
+
 /* hello: in seconds, 0 = none. */
 void conn_set_keepalive(struct conn *conn, ev_tstamp interval);
 void conn_set_authorized(struct conn *conn);

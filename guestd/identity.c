@@ -21,6 +21,11 @@ const struct identity *identity(void)
 	return &self;
 }
 
+void identity_next_epoch(void)
+{
+	self.epoch++;
+}
+
 void identity_set_cgroups(bool there)
 {
 	self.cgroups = there;

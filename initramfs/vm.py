@@ -66,7 +66,16 @@ class VM:
     """One guest.  start() from a thread that lives as long as the guest: it is killed with it."""
 
     def __init__(
-        self, image=None, kernel=None, memory=256, cpus=1, append="", accel=None, qemu_args=(), vsock=True
+        self,
+        image=None,
+        kernel=None,
+        memory=256,
+        cpus=1,
+        append="",
+        accel=None,
+        qemu_args=(),
+        vsock=True,
+        snapshot=None,
     ):
         self.image = image or os.path.join(BUILD, "initramfs.cpio.gz")
         self.kernel = kernel or first_existing(os.path.join(BUILD, "vmlinux"), os.path.join(BUILD, "vmlinuz"))
@@ -75,6 +84,7 @@ class VM:
         self.append = append
         self.qemu_args = list(qemu_args)
         self.vsock = vsock  # False: boots without the device; plug_vsock() brings it
+        self.snapshot = snapshot  # goes on from what save() has written, of a guest with the same arguments
         self.accel = accel or os.environ.get("GUESTD_VM_ACCEL")
         self.dir = None
         self.boot_seconds = None
@@ -161,11 +171,14 @@ class VM:
         atexit.register(self.stop)
         self.dir = tempfile.mkdtemp(prefix="guestd-vm-", dir="/tmp")
         try:
-            if self.vsock:
+            if self.vsock and not self.snapshot:
                 self.start_vhost()
             began = time.monotonic()
             self.spawn("qemu", self.qemu_command(accel))
-            self.wait_for(self.is_ready, timeout, "the guest")
+            if self.snapshot:
+                self.resume(timeout)
+            else:
+                self.wait_for(self.is_ready, timeout, "the guest")
             self.boot_seconds = time.monotonic() - began
         except BaseException:
             self.stop()
@@ -191,7 +204,8 @@ class VM:
             *("-qmp", f"unix:{self.qmp},server=on,wait=off"),
             # Behind a port of its own, so that it can be pulled out and put back.
             *("-device", "pcie-root-port,id=rp0"),
-            *(self.vsock_device() if self.vsock else ()),
+            *(self.vsock_device() if self.vsock and not self.snapshot else ()),
+            *(("-incoming", f"exec:cat {self.snapshot}") if self.snapshot else ()),
             *("-device", "virtio-serial-pci"),
             *("-chardev", f"socket,id=port,server=on,wait=off,path={self.serial}"),
             *("-device", "virtserialport,chardev=port,name=guestd.0"),
@@ -239,6 +253,28 @@ class VM:
             monitor.call("chardev-remove", id="vsock")
         # Its back end could take another front end, but not at once, nor does it drop its connections.
         self.stop_vhost()
+
+    def save(self, path):
+        """Writes the guest into a file and ends it. Its vsock device, which cannot be saved, is pulled out."""
+        if self.vsock:
+            self.unplug_vsock()
+        with Monitor(self.qmp, BOOT_TIMEOUT_S) as monitor:
+            monitor.call("stop")
+            monitor.call("migrate", uri=f"exec:cat > {path}")
+            self.wait_for(
+                lambda: monitor.call("query-migrate")["status"] == "completed", BOOT_TIMEOUT_S, "the snapshot"
+            )
+        self.stop()
+
+    def resume(self, timeout):
+        self.wait_for(lambda: os.path.exists(self.qmp), timeout, "the monitor")
+        with Monitor(self.qmp, timeout) as monitor:
+            self.wait_for(
+                lambda: monitor.call("query-status")["status"] != "inmigrate", timeout, "the snapshot"
+            )
+            monitor.call("cont")
+        if self.vsock:
+            self.plug_vsock()
 
     def spawn(self, name, command):
         with open(self.path(f"{name}.log"), "wb") as log:

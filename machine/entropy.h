@@ -6,8 +6,7 @@
 
 #include "base/check.h"
 
-/* Fewer bytes are no seed; more than a page is nothing that the kernel's pool could hold. */
-#define ENTROPY_MIN 32u
+/* More than a page is nothing that the kernel's pool could hold.  32 bytes are enough. */
 #define ENTROPY_MAX 4096u
 
 /*

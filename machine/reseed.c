@@ -17,10 +17,9 @@ static int reseed_work(struct work *w)
 	const struct reseed_args *a = w->args;
 	int err;
 
-	if (a->entropy.len < ENTROPY_MIN || a->entropy.len > ENTROPY_MAX)
+	if (!a->entropy.len || a->entropy.len > ENTROPY_MAX)
 		return failure_set(&w->failure, ERR_BAD_PARAMS, NULL, NULL,
-			"entropy has %zu bytes: give %u to %u", a->entropy.len, ENTROPY_MIN,
-			ENTROPY_MAX);
+			"entropy has %zu bytes: give 1 to %u", a->entropy.len, ENTROPY_MAX);
 	err = entropy_add(a->entropy.at, a->entropy.len);
 	return err ? work_fail(w, err, "/dev/urandom", "cannot reseed the kernel's generator") : 0;
 }

@@ -73,7 +73,7 @@ static void encode_result(const struct conn *conn, struct enc *e)
 	features_encode(e);
 	enc_kv_str(e, "instance", identity()->instance);
 	enc_kv_str(e, "boot_id", identity()->boot_id);
-	enc_kv_uint(e, "epoch", 0);
+	enc_kv_uint(e, "epoch", identity()->epoch);
 	enc_kv_str(e, "kind", config()->kind == KIND_COMPUTER ? "computer" : "sandbox");
 	enc_kv_uint(e, "window", INPUT_WINDOW);
 	enc_kv_uint(e, "max_frame", conn->max_frame);

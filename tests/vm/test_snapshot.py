@@ -1,10 +1,13 @@
 """Freezing for a snapshot, and what comes after it."""
 
+import contextlib
+import os
 import subprocess
 import time
 
 import pytest
 
+from client import Disconnected, connect
 from support import error_of, eventually
 from vm import VM
 
@@ -104,3 +107,86 @@ def test_the_one_who_froze_may_go(box, client):
     assert error_of(client.call, "proc.run", {"cmd": "true"}).code == "frozen"
     client.call("system.thaw")
     assert client.call("proc.run", {"cmd": "true"})["code"] == 0
+
+
+# -- system.resumed ------------------------------------------------------------------------------
+
+YEAR_US = 365 * 86400 * 1_000_000
+
+
+def test_resumed_does_it_all_at_once(box, client):
+    events = client.open("system.events", {})
+    with box.connect() as other:
+        hello = client.hello()
+        other.call("system.freeze", {"filesystems": True})
+        now = client.call("system.ping")["time_us"]
+        done = client.call("system.resumed", {"time_us": now + YEAR_US, "entropy": os.urandom(32), "hostname": "clone-1",
+                                              "machine_id": True, "key": "one"})
+        assert done["epoch"] == hello["epoch"] + 1 and abs(done["clock_step_us"] - YEAR_US) < 1_000_000
+        with pytest.raises(Disconnected):
+            other.call("system.ping")
+    assert client.hello()["epoch"] == done["epoch"]
+    assert events.event("resumed")["epoch"] == done["epoch"]
+    events.event("thawed")
+    info = client.call("system.info")
+    assert info["hostname"] == "clone-1" and len(info["machine_id"]) == 32
+    assert abs(client.call("system.ping")["time_us"] - now - YEAR_US) < 10_000_000
+    assert client.call("proc.run", {"cmd": "cat /etc/machine-id"})["stdout"].decode().strip() == info["machine_id"]
+    # The same key again changes nothing.
+    assert client.call("system.resumed", {"hostname": "other", "machine_id": True, "key": "one"}) == done
+    assert client.call("system.info")["machine_id"] == info["machine_id"]
+    assert client.call("system.info")["hostname"] == "clone-1"
+    # Another one does, and a clock that is right is left alone.
+    again = client.call("system.resumed", {"time_us": client.call("system.ping")["time_us"], "machine_id": True, "key": "two"})
+    assert again == {"epoch": done["epoch"] + 1, "clock_step_us": 0}
+    assert client.call("system.info")["machine_id"] != info["machine_id"]
+
+
+def test_what_cannot_be_resumed(client):
+    for params in ({"hostname": "a b"}, {"entropy": b"x" * 5000}, {"key": "k" * 129}, {"time": 1}):
+        assert error_of(client.call, "system.resumed", params).code == "bad_params", params
+
+
+def reached(vm):
+    """As soon as the agent of a guest that goes on answers."""
+    def answer():
+        with contextlib.suppress(OSError, Disconnected, TimeoutError):
+            client = connect(vm.endpoint)
+            client.call("system.ping", timeout=5)
+            return client
+        return None
+    return eventually(answer, "the agent answers")
+
+
+def test_two_clones_of_one_guest(boot, tmp_path):
+    """They have the host's time, names and random numbers of their own, and the processes of the one that
+    they were made of, whose output is attached again without a lost byte."""
+    guest = boot()
+    with guest.connect() as client:
+        client.call("proc.start", {"cmd": "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done", "id": "counter"})
+        attached = client.open("proc.attach", {"id": "counter", "stdout_from": 0})
+        attached.read(50)
+        seen = bytes(attached.stdout)
+        before = client.hello()
+        client.call("system.freeze", {"timeout_ms": 600_000})
+    guest.vm.save(tmp_path / "snapshot")
+    ids, draws = set(), set()
+    for i in range(2):
+        with VM(snapshot=tmp_path / "snapshot") as vm:
+            client = reached(vm)
+            assert client.hello()["instance"] == before["instance"], "it was not started anew"
+            now = int(time.time() * 1_000_000) + YEAR_US
+            done = client.call("system.resumed", {"time_us": now, "entropy": os.urandom(32), "hostname": f"clone-{i}",
+                                                  "machine_id": True, "key": f"clone {i}"})
+            assert done["epoch"] == before["epoch"] + 1
+            assert abs(client.call("system.ping")["time_us"] - now) < 20_000_000
+            info = client.call("system.info")
+            assert info["hostname"] == f"clone-{i}"
+            ids.add(info["machine_id"])
+            draws.add(client.call("proc.run", {"cmd": "head -c 16 /dev/urandom"})["stdout"])
+            again = client.open("proc.attach", {"id": "counter", "stdout_from": len(seen)})
+            again.read(200)
+            numbers = (seen + bytes(again.stdout)).split(b"\n")[:-1]
+            assert numbers == [b"%d" % n for n in range(1, len(numbers) + 1)]
+            client.close()
+    assert len(ids) == len(draws) == 2
