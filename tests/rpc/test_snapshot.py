@@ -1,6 +1,9 @@
 """Freezing, as far as it can be had anywhere."""
 
-from support import error_of
+import pytest
+
+from client import Disconnected
+from support import error_of, eventually
 
 
 def test_thaw_without_a_freeze(client):
@@ -28,3 +31,27 @@ def test_the_time_is_up(client):
     events.event("thawed")
     assert client.call("proc.run", {"cmd": "true"})["code"] == 0
     events.cancel()
+
+
+def test_resumed_counts_and_drops_the_others(agent, client):
+    """Without parameters it changes nothing of the machine."""
+    with agent.connect() as other:
+        epoch = client.hello()["epoch"]
+        assert client.call("system.resumed", {"key": "a"}) == {"epoch": epoch + 1, "clock_step_us": 0}
+        assert client.call("system.resumed", {"key": "a"}) == {"epoch": epoch + 1, "clock_step_us": 0}
+        assert client.hello()["epoch"] == epoch + 1
+        with pytest.raises(Disconnected):
+            other.call("system.ping")
+    assert client.call("system.resumed")["epoch"] == client.call("system.resumed")["epoch"] - 1
+
+
+def test_resumed_thaws(client):
+    client.call("system.freeze", {"processes": False})
+    client.call("system.resumed")
+    eventually(lambda: client.call("system.thaw") == {}, "it thaws")
+    assert client.call("proc.run", {"cmd": "true"})["code"] == 0
+
+
+def test_what_cannot_be_resumed(client):
+    for params in ({"hostname": "a b"}, {"entropy": b"x" * 5000}, {"key": "k" * 129}, {"time": 1}):
+        assert error_of(client.call, "system.resumed", params).code == "bad_params", params

@@ -142,11 +142,6 @@ def test_resumed_does_it_all_at_once(box, client):
     assert client.call("system.info")["machine_id"] != info["machine_id"]
 
 
-def test_what_cannot_be_resumed(client):
-    for params in ({"hostname": "a b"}, {"entropy": b"x" * 5000}, {"key": "k" * 129}, {"time": 1}):
-        assert error_of(client.call, "system.resumed", params).code == "bad_params", params
-
-
 def reached(vm):
     """As soon as the agent of a guest that goes on answers."""
     def answer():
