@@ -8,10 +8,13 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "guestd/chan.h"
 #include "guestd/conn.h"
@@ -30,10 +33,16 @@
 /* A step stops at EVENT_BATCH, one event later. */
 #define EVENTS_MAX (EVENT_BATCH + MAX_FRAME + FRAME_HEADER)
 
+/*
+ * What was spliced is in a pipe of the block's own: while a file is read into a pipe nobody else can
+ * read from that pipe (splice_file_to_pipe holds its lock), and the file may take its time.
+ */
 struct block {
 	struct buf events; /* whole frames */
 	char *data;
+	int pipe[2];
 	size_t len, sent;
+	bool piped;
 };
 
 struct input {
@@ -50,11 +59,14 @@ struct call {
 	size_t block_size;
 	size_t charged; /* of blocks_total */
 	struct block block[2];
+	struct block *filled; /* by the step: of its fields the pipe is the worker's */
+	bool may_splice;
 	unsigned sending, n_filled; /* block[sending] is the older one of those filled */
 
 	struct input filling, writing; /* the latter is the worker's */
 	bool input_ended;
 
+	bool piped;  /* it counts in n_piped; the worker's */
 	bool begun;  /* a step was, so that its end is due */
 	bool closed; /* no step will be */
 };
@@ -70,7 +82,9 @@ static struct call *call_of(void *owner)
 
 bool step_due(const struct step *s)
 {
-	return (s->out_size && s->out_len == s->out_size) || buf_len(&s->events) >= EVENT_BATCH ||
+	size_t size = s->piped ? PIPE_BYTES : s->out_size;
+
+	return (size && s->out_len == size) || buf_len(&s->events) >= EVENT_BATCH ||
 	       work_canceled(s->work) || clock_mono_us() >= s->until_us;
 }
 
@@ -86,6 +100,51 @@ void step_event_end(struct step *s, struct enc *e)
 {
 	if (enc_frame_end(e, (uint32_t)s->work->max_result + EVENT_HEADER_MAX) < 0)
 		s->too_long = true;
+}
+
+/* Calls that have pipes. */
+static atomic_uint n_piped;
+
+static int open_pipe(struct call *c, int pipe[2])
+{
+	if (!c->piped && atomic_fetch_add(&n_piped, 1) >= MAX_PIPED_CALLS) {
+		atomic_fetch_sub(&n_piped, 1);
+		return -EMFILE;
+	}
+	c->piped = true;
+	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	if (fcntl(pipe[1], F_SETPIPE_SZ, PIPE_BYTES) < 0) {
+		int err = -errno;
+
+		fd_close(&pipe[0]);
+		fd_close(&pipe[1]);
+		return err;
+	}
+	return 0;
+}
+
+ssize_t step_splice(struct step *s, int fd, size_t len)
+{
+	struct call *c = call_of(s->work);
+	int *pipe = c->filled->pipe;
+	ssize_t n;
+
+	if (!c->may_splice || (s->out_len && !s->piped))
+		return -EOPNOTSUPP;
+	if (pipe[1] < 0) {
+		int err = open_pipe(c, pipe);
+
+		if (err)
+			return err;
+	}
+	n = splice(fd, NULL, pipe[1], NULL, MIN(len, PIPE_BYTES - s->out_len), SPLICE_F_NONBLOCK);
+	if (n < 0)
+		return -errno;
+	if (n > 0)
+		s->piped = true;
+	s->out_len += (size_t)n;
+	return n;
 }
 
 static int one_step(struct call *c)
@@ -127,7 +186,11 @@ static void call_free(struct work *w)
 	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++) {
 		buf_fini(&c->block[i].events);
 		free(c->block[i].data);
+		fd_close(&c->block[i].pipe[0]);
+		fd_close(&c->block[i].pipe[1]);
 	}
+	if (c->piped)
+		atomic_fetch_sub(&n_piped, 1);
 	buf_fini(&c->step.events);
 	free(c->filling.bytes);
 	free(c->writing.bytes);
@@ -147,9 +210,11 @@ static void give_block(struct call *c)
 		c->charged += c->block_size;
 		blocks_total += c->block_size;
 	}
+	c->filled = b;
 	c->step.out = b->data;
 	c->step.out_size = c->block_size;
 	c->step.out_len = 0;
+	c->step.piped = false;
 }
 
 static void give_input(struct call *c)
@@ -257,6 +322,7 @@ static void take_block(struct call *c)
 	b->events = c->step.events;
 	c->step.events = empty;
 	b->len = c->step.out_len;
+	b->piped = c->step.piped;
 	b->sent = 0;
 	if (!c->n_filled++)
 		offer(c);
@@ -308,8 +374,10 @@ static bool on_pull(void *owner, size_t max, struct chunk *chunk)
 		return false;
 	*chunk = (struct chunk){
 		.channel = CHANNEL_OUT,
-		.bytes = b->data + b->sent,
+		.bytes = b->piped ? NULL : b->data + b->sent,
 		.len = MIN(max, b->len - b->sent),
+		.piped = b->piped,
+		.pipe = b->pipe[0],
 	};
 	return chunk->len > 0;
 }
@@ -451,8 +519,11 @@ void steps_start(struct req *req, void *args)
 	if (blocks_total + ARRAY_LEN(c->block) * steps->block > BLOCK_TOTAL_MAX)
 		c->block_size = MIN(steps->block, BLOCK_MIN);
 	buf_init(&c->step.events, EVENTS_MAX);
-	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++)
+	c->may_splice = req->conn->splices;
+	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++) {
 		buf_init(&c->block[i].events, EVENTS_MAX);
+		c->block[i].pipe[0] = c->block[i].pipe[1] = -1;
+	}
 	w->state = xcalloc(1, MAX(steps->state_size, 1));
 	w->job = (struct job){.class = JOB_SLOW, .work = run, .done = on_done};
 	w->over = over;

@@ -61,6 +61,14 @@
 #define BLOCK_MIN       (16u << 10)
 #define BLOCK_TOTAL_MAX (64u << 20)
 
+/*
+ * A large file goes to the client by way of pipes, which hold pages of it and no copy.  A pipe's size is
+ * a power of two.  Calls that do it at once have two each, four descriptors; what comes beyond is
+ * copied, so that what clients leave unread pins no more than 64 MiB of the page cache.
+ */
+#define PIPE_BYTES      (512u << 10)
+#define MAX_PIPED_CALLS 64u
+
 /* Processes running at once, and output kept of one stream. */
 #define MAX_PROCESSES 1024u
 #define RING_DEFAULT  (1u << 20)
