@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "guestd/chan.h"
 #include "guestd/conn.h"
+#include "guestd/loop.h"
 #include "guestd/method.h"
 #include "guestd/req.h"
 #include "proto/frame.h"
@@ -26,9 +27,18 @@
 /* A step returns after that long even if its block is not full: others wait for the worker too. */
 #define SLICE_US 50000u
 
-/* Input that may be there: what a connection reads without credits, and the message behind it. */
-#define INPUT_MAX   (INPUT_HIGH + MAX_DATA)
+/*
+ * Input that may be there: what a connection reads without credits, and the message behind it; and what
+ * a hello in the middle of it allows beyond that.
+ */
+#define INPUT_MAX   (INPUT_HIGH + MAX_DATA + INPUT_WINDOW)
 #define INPUT_FIRST (128u << 10)
+
+/*
+ * A worker is woken for half of the input that may be in flight, so that the other half comes
+ * meanwhile; or for what there is after this moment, in seconds.
+ */
+#define MOMENT 0.001
 
 /* A step stops at EVENT_BATCH, one event later. */
 #define EVENTS_MAX (EVENT_BATCH + MAX_FRAME + FRAME_HEADER)
@@ -65,6 +75,8 @@ struct call {
 
 	struct input filling, writing; /* the latter is the worker's */
 	bool input_ended;
+	size_t gather;          /* bytes that are worth a step */
+	struct ev_timer moment; /* runs: there may soon be as many */
 
 	bool piped;  /* it counts in n_piped; the worker's */
 	bool begun;  /* a step was, so that its end is due */
@@ -192,6 +204,7 @@ static void call_free(struct work *w)
 	if (c->piped)
 		atomic_fetch_sub(&n_piped, 1);
 	buf_fini(&c->step.events);
+	ev_timer_stop(loop_ev(), &c->moment);
 	free(c->filling.bytes);
 	free(c->writing.bytes);
 	free(w->state);
@@ -255,9 +268,11 @@ static void over(struct work *w)
 		req_reply_later(w->req, answer);
 }
 
+/* Input that a step is to have now. */
 static bool has_input(const struct call *c)
 {
-	return c->input_ended || c->filling.end || c->writing.begin < c->writing.end;
+	return c->input_ended || c->filling.end >= c->gather ||
+	       (c->filling.end && !ev_is_active(&c->moment)) || c->writing.begin < c->writing.end;
 }
 
 /* Goes on, if there is something to go on with; or ends, if nobody waits for it. */
@@ -437,6 +452,11 @@ static void on_data(void *owner, unsigned channel, const char *bytes, size_t len
 		return;
 	}
 	ASSERT(in->end + len <= INPUT_MAX);
+	if (!in->end && len < c->gather) {
+		ev_timer_stop(loop_ev(), &c->moment);
+		ev_timer_set(&c->moment, MOMENT, 0);
+		ev_timer_start(loop_ev(), &c->moment);
+	}
 	if (in->end + len > in->cap) {
 		size_t cap = in->cap ? MIN(2 * in->cap, INPUT_MAX) : INPUT_FIRST;
 		char *grown = realloc(in->bytes, cap);
@@ -451,6 +471,12 @@ static void on_data(void *owner, unsigned channel, const char *bytes, size_t len
 	memcpy(in->bytes + in->end, bytes, len);
 	in->end += len;
 	advance(c);
+}
+
+static void on_moment(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	(void)ev, (void)revents;
+	advance(CONTAINER_OF(w, struct call, moment));
 }
 
 static void on_eof(void *owner)
@@ -528,6 +554,8 @@ void steps_start(struct req *req, void *args)
 	w->job = (struct job){.class = JOB_SLOW, .work = run, .done = on_done};
 	w->over = over;
 	work_init(w, req, args, steps->input ? &input_ops : &output_ops);
+	c->gather = (req->conn->credit_mode ? INPUT_WINDOW : INPUT_HIGH) / 2;
+	ev_init(&c->moment, on_moment);
 	give_block(c);
 	give_input(c);
 	work_begin(w);

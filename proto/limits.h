@@ -27,8 +27,11 @@
 /* Values in the parameters of one request: msgpack-c spends 24 bytes on each. */
 #define MAX_ELEMENTS (1u << 18)
 
-/* Input a client may have in flight in one call before the agent grants more. */
-#define INPUT_WINDOW (256u << 10)
+/*
+ * Input a client may have in flight in one call before the agent grants more: a worker writes one half
+ * of it to a file while the other half comes, and each is worth the waking of two threads.
+ */
+#define INPUT_WINDOW (512u << 10)
 
 /* One read from a socket.  One buffer of this size serves all connections. */
 #define READ_CHUNK (256u << 10)
