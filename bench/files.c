@@ -19,7 +19,7 @@
 
 static struct client *client;
 static char data[FILE_BYTES];
-static char *top;
+static char *top, *source;
 
 /* The I-th file: of a hundred directories of a thousand. */
 static const char *name(uint64_t i)
@@ -135,6 +135,56 @@ static void bare_read(struct contestant *c, struct samples *results)
 
 		if (fd_read_file(name(i), bytes, sizeof(bytes)) != FILE_BYTES)
 			give_up("%s is not as it was written", name(i));
+	}
+	samples_add(results, (now_us() - from) / 1e3);
+}
+
+/* Its client reads what it writes from other files, which are made before. */
+static void sftp_write(struct contestant *c, struct samples *results)
+{
+	double from;
+
+	make_dirs(c->count);
+	from = now_us();
+	sftp(c, "put -r %s/. %s\n", source, top);
+	samples_add(results, (now_us() - from) / 1e3);
+}
+
+/* Its client writes what it reads. */
+static void sftp_read(struct contestant *c, struct samples *results)
+{
+	char *to = xasprintf("%s/got", files_dir());
+	double from;
+
+	nftw(to, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (mkdir(to, 0755) < 0)
+		give_up("%s: %m", to);
+	from = now_us();
+	sftp(c, "get -r %s/. %s\n", top, to);
+	samples_add(results, (now_us() - from) / 1e3);
+	nftw(to, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(to);
+}
+
+/* What a whole file costs: nobody sees it before it is complete. */
+static void bare_atomic(struct contestant *c, struct samples *results)
+{
+	double from;
+
+	make_dirs(c->count);
+	from = now_us();
+	for (uint64_t i = 0; i < c->count; i++) {
+		char dir[160];
+		int fd;
+
+		snprintf(dir, sizeof(dir), "%s/%02llu", top, (unsigned long long)(i / PER_DIR));
+		fd = open(dir, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+		if (fd < 0)
+			give_up("%s: %m", dir);
+		write_all(fd, data, sizeof(data));
+		if (linkat(fd, "", AT_FDCWD, name(i), AT_EMPTY_PATH) < 0)
+			give_up("%s: %m", name(i));
+		close(fd);
 	}
 	samples_add(results, (now_us() - from) / 1e3);
 }
@@ -301,19 +351,23 @@ static void open_all(void)
 {
 	client = guestd_client(0);
 	top = xasprintf("%s/small", files_dir());
+	source = xasprintf("%s/source", files_dir());
 }
 
 static void close_all(void)
 {
 	client_close(client);
 	remove_all();
+	nftw(source, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(top);
+	free(source);
 }
 
 void bench_files(const struct options *o)
 {
 	struct contestant writing[] = {
 		{.name = "open, write, close", .run = bare_write},
+		{.name = "O_TMPFILE, write, link, close", .run = bare_atomic},
 		{.name = "guestd fs.write_files, in place",
 			.run = guestd_write,
 			.daemon = guestd_pid()},
@@ -321,21 +375,28 @@ void bench_files(const struct options *o)
 			.run = guestd_write,
 			.width = 1,
 			.daemon = guestd_pid()},
+		{.name = "OpenSSH sftp put -r", .run = sftp_write},
 	};
 	struct contestant reading[] = {
 		{.name = "open, read, close", .run = bare_read},
 		{.name = "guestd fs.get, 128 in flight", .run = guestd_get, .daemon = guestd_pid()},
+		{.name = "OpenSSH sftp get -r", .run = sftp_read},
 	};
+	bool no_sftp = !sftp_there();
 	uint64_t n = o->quick ? 2000 : 10000;
 	char head[64];
 
 	open_all();
+	make_dirs(n);
+	write_bare(n);
+	if (rename(top, source) < 0)
+		give_up("%s: %m", source);
 	snprintf(head, sizeof(head), "%llu files of 1 KiB written, ms", (unsigned long long)n);
-	run(o, writing, ARRAY_LEN(writing), n, head, "");
+	run(o, writing, ARRAY_LEN(writing) - no_sftp, n, head, "");
 	make_dirs(n);
 	write_bare(n);
 	snprintf(head, sizeof(head), "%llu files of 1 KiB read, ms", (unsigned long long)n);
-	run(o, reading, ARRAY_LEN(reading), n, head, "");
+	run(o, reading, ARRAY_LEN(reading) - no_sftp, n, head, "");
 	close_all();
 }
 
