@@ -550,7 +550,8 @@ void conn_set_authorized(struct conn *conn)
 /* Birth */
 
 /*
- * A Unix socket takes the pages themselves.
+ * A Unix socket takes the pages themselves.  One of vsock copies them, page by page in kernels before
+ * 6.5 (sock_no_sendpage): that costs more than a read and a send of large blocks.
  */
 static bool takes_pages(int fd)
 {
