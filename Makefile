@@ -107,7 +107,7 @@ $B/bench/minimal: $B/o/bench/minimal.o
 
 $B/bench/bench: $(BENCH:%.c=$B/o/%.o) $(filter $B/o/ctl/client%,$(CTL:%.c=$B/o/%.o)) $(COMMON:%.c=$B/o/%.o)
 	@mkdir -p $(@D)
-	$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -lm
+	$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -lnettle -lm
 
 bench: all $(BENCH_CHILDREN:%=$B/bench/%) $B/bench/minimal $B/bench/bench ## guestd beside its floor and the physical limit
 	bench/run $(BENCH_ARGS)

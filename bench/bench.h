@@ -43,6 +43,7 @@ struct contestant {
 	const char *program; /* for RUN: what is executed */
 	uint64_t count;      /* for RUN: how many times, how many bytes */
 	unsigned width;      /* for RUN: how many at once, which variant */
+	bool hash;           /* for RUN: a digest is wanted */
 	pid_t daemon;        /* whose processor time is counted; 0: RUN does it, or nobody */
 
 	/* out */

@@ -56,6 +56,13 @@ void guestd_forget_peak(void);
 /* A directory for files, in memory where there is a file system for that; removed at the end. */
 const char *files_dir(void);
 
+/*
+ * OpenSSH's sftp with its server as a child and no network: runs the commands of FMT, or gives up.  The
+ * processor time of both is C's "daemon's".  Is it installed?  If not, this says so.
+ */
+bool sftp_there(void);
+void sftp(struct contestant *c, const char *fmt, ...) PRINTF(2, 3);
+
 /* All LEN bytes, or gives up. */
 void read_all(int fd, void *bytes, size_t len);
 void write_all(int fd, const void *bytes, size_t len);

@@ -13,12 +13,13 @@
 
 #define FILE_BYTES 1024
 #define BATCH      900 /* of them in one fs.write_files: what fits into a frame */
-#define WIDTH      128 /* calls in flight */
+#define BATCHES    2   /* such calls in flight: one is written while the next one comes */
+#define WIDTH      128 /* calls in flight, of the others */
 #define PER_DIR    1000
 
 static struct client *client;
 static char data[FILE_BYTES];
-static char *top;
+static char *top, *source;
 
 /* The I-th file: of a hundred directories of a thousand. */
 static const char *name(uint64_t i)
@@ -79,30 +80,48 @@ static void bare_write(struct contestant *c, struct samples *results)
 	samples_add(results, (now_us() - from) / 1e3);
 }
 
+/* The next batch of files, from the I-th on; which comes then. */
+static uint64_t write_batch(uint64_t i, uint64_t count, bool atomic)
+{
+	uint64_t n = MIN(count - i, BATCH);
+	uint32_t id;
+	struct enc *e = client_begin(client, "fs.write_files", &id);
+
+	enc_map_end(e, enc_map_begin(e), 2);
+	enc_kv_bool(e, "atomic", atomic);
+	enc_str(e, "files");
+	enc_array(e, n);
+	while (n--) {
+		enc_map_end(e, enc_map_begin(e), 2);
+		enc_kv_str(e, "path", name(i++));
+		enc_kv_bin(e, "data", data, sizeof(data));
+	}
+	if (client_send(client) < 0)
+		give_up("fs.write_files: %s", client_why(client));
+	return i;
+}
+
 /* WIDTH: whether each file is to be there as a whole or not at all. */
 static void guestd_write(struct contestant *c, struct samples *results)
 {
+	unsigned in_flight = 0;
+	struct client_msg msg;
 	double from;
 
 	make_dirs(c->count);
 	from = now_us();
-	for (uint64_t i = 0; i < c->count;) {
-		uint64_t n = MIN(c->count - i, BATCH);
-		uint32_t id;
-		struct enc *e = client_begin(client, "fs.write_files", &id);
+	for (uint64_t i = 0; i < c->count || in_flight;) {
+		int n;
 
-		enc_map_end(e, enc_map_begin(e), 2);
-		enc_kv_bool(e, "atomic", c->width);
-		enc_str(e, "files");
-		enc_array(e, n);
-		while (n--) {
-			enc_map_end(e, enc_map_begin(e), 2);
-			enc_kv_str(e, "path", name(i++));
-			enc_kv_bin(e, "data", data, sizeof(data));
-		}
-		if (client_send(client) < 0)
+		for (; i < c->count && in_flight < BATCHES; in_flight++)
+			i = write_batch(i, c->count, c->width);
+		n = client_next(client, -1, &msg);
+		if (n < 0)
 			give_up("fs.write_files: %s", client_why(client));
-		guestd_answered(client, id, "fs.write_files");
+		if (n == 0 || msg.type != MSG_RESPONSE)
+			continue;
+		guestd_succeeded(&msg, "fs.write_files");
+		in_flight--;
 	}
 	samples_add(results, (now_us() - from) / 1e3);
 }
@@ -116,6 +135,56 @@ static void bare_read(struct contestant *c, struct samples *results)
 
 		if (fd_read_file(name(i), bytes, sizeof(bytes)) != FILE_BYTES)
 			give_up("%s is not as it was written", name(i));
+	}
+	samples_add(results, (now_us() - from) / 1e3);
+}
+
+/* Its client reads what it writes from other files, which are made before. */
+static void sftp_write(struct contestant *c, struct samples *results)
+{
+	double from;
+
+	make_dirs(c->count);
+	from = now_us();
+	sftp(c, "put -r %s/. %s\n", source, top);
+	samples_add(results, (now_us() - from) / 1e3);
+}
+
+/* Its client writes what it reads. */
+static void sftp_read(struct contestant *c, struct samples *results)
+{
+	char *to = xasprintf("%s/got", files_dir());
+	double from;
+
+	nftw(to, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	if (mkdir(to, 0755) < 0)
+		give_up("%s: %m", to);
+	from = now_us();
+	sftp(c, "get -r %s/. %s\n", top, to);
+	samples_add(results, (now_us() - from) / 1e3);
+	nftw(to, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(to);
+}
+
+/* What a whole file costs: nobody sees it before it is complete. */
+static void bare_atomic(struct contestant *c, struct samples *results)
+{
+	double from;
+
+	make_dirs(c->count);
+	from = now_us();
+	for (uint64_t i = 0; i < c->count; i++) {
+		char dir[160];
+		int fd;
+
+		snprintf(dir, sizeof(dir), "%s/%02llu", top, (unsigned long long)(i / PER_DIR));
+		fd = open(dir, O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+		if (fd < 0)
+			give_up("%s: %m", dir);
+		write_all(fd, data, sizeof(data));
+		if (linkat(fd, "", AT_FDCWD, name(i), AT_EMPTY_PATH) < 0)
+			give_up("%s: %m", name(i));
+		close(fd);
 	}
 	samples_add(results, (now_us() - from) / 1e3);
 }
@@ -282,19 +351,23 @@ static void open_all(void)
 {
 	client = guestd_client(0);
 	top = xasprintf("%s/small", files_dir());
+	source = xasprintf("%s/source", files_dir());
 }
 
 static void close_all(void)
 {
 	client_close(client);
 	remove_all();
+	nftw(source, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(top);
+	free(source);
 }
 
 void bench_files(const struct options *o)
 {
 	struct contestant writing[] = {
 		{.name = "open, write, close", .run = bare_write},
+		{.name = "O_TMPFILE, write, link, close", .run = bare_atomic},
 		{.name = "guestd fs.write_files, in place",
 			.run = guestd_write,
 			.daemon = guestd_pid()},
@@ -302,21 +375,28 @@ void bench_files(const struct options *o)
 			.run = guestd_write,
 			.width = 1,
 			.daemon = guestd_pid()},
+		{.name = "OpenSSH sftp put -r", .run = sftp_write},
 	};
 	struct contestant reading[] = {
 		{.name = "open, read, close", .run = bare_read},
 		{.name = "guestd fs.get, 128 in flight", .run = guestd_get, .daemon = guestd_pid()},
+		{.name = "OpenSSH sftp get -r", .run = sftp_read},
 	};
+	bool no_sftp = !sftp_there();
 	uint64_t n = o->quick ? 2000 : 10000;
 	char head[64];
 
 	open_all();
+	make_dirs(n);
+	write_bare(n);
+	if (rename(top, source) < 0)
+		give_up("%s: %m", source);
 	snprintf(head, sizeof(head), "%llu files of 1 KiB written, ms", (unsigned long long)n);
-	run(o, writing, ARRAY_LEN(writing), n, head, "");
+	run(o, writing, ARRAY_LEN(writing) - no_sftp, n, head, "");
 	make_dirs(n);
 	write_bare(n);
 	snprintf(head, sizeof(head), "%llu files of 1 KiB read, ms", (unsigned long long)n);
-	run(o, reading, ARRAY_LEN(reading), n, head, "");
+	run(o, reading, ARRAY_LEN(reading) - no_sftp, n, head, "");
 	close_all();
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "fs/path.h"
+#include "proto/limits.h"
 
 /* What input_wait waits at most. */
 #define WAIT_MS 50
@@ -92,6 +93,20 @@ ssize_t input_read(struct input *in, char *buf, size_t len, struct failure *f)
 	if (n < 0)
 		return errno == EAGAIN ? -EAGAIN : fail(in, f, -errno, "read");
 	if (in->left != INPUT_ALL)
+		in->left -= (uint64_t)n;
+	return n;
+}
+
+bool input_is_large(const struct input *in)
+{
+	return !in->live && MIN(in->left, in->size) > LARGE;
+}
+
+ssize_t input_splice(struct input *in, struct step *s)
+{
+	ssize_t n = in->left ? step_splice(s, in->fd, (size_t)MIN(in->left, PIPE_BYTES)) : 0;
+
+	if (n > 0 && in->left != INPUT_ALL)
 		in->left -= (uint64_t)n;
 	return n;
 }

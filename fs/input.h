@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/check.h"
+#include "guestd/steps.h"
 #include "proto/err.h"
 
 /* Of a length: all there is. */
@@ -40,6 +41,15 @@ MUST_CHECK int input_open(
 
 /* Bytes, 0 at the end of the file or of the length, or an error; -EAGAIN without a failure. */
 MUST_CHECK ssize_t input_read(struct input *in, char *buf, size_t len, struct failure *f);
+
+/*
+ * Is it worth while to send it without a copy?  What is small is not, and what says nothing of its
+ * size, such as procfs, may not be able to.
+ */
+bool input_is_large(const struct input *in);
+
+/* As input_read, into the block of S (step_splice).  An error: read it instead. */
+MUST_CHECK ssize_t input_splice(struct input *in, struct step *s);
 
 /* Waits until there is something, but not long. */
 void input_wait(const struct input *in);

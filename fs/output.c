@@ -137,7 +137,6 @@ static int open_place(struct output *o)
 	if (dir >= 0) {
 		o->place = (struct place){.at = {.dir = dir}, .whole = path};
 		memcpy(o->place.name, path + front, len);
-		place_new_temp(&o->place);
 		return 0;
 	}
 	err = place_open(&o->place, path, o->args->parents);
@@ -236,6 +235,20 @@ static int resolve(struct output *o)
 
 /* In place */
 
+static int set_in_place(struct output *o)
+{
+	const struct output_args *a = o->args;
+
+	o->place.taken = true;
+	if (a->offset != OUTPUT_UNSET && lseek(o->fd, (off_t)a->offset, SEEK_SET) < 0)
+		return -errno;
+	if (o->owner && fchown(o->fd, o->owner->uid, o->owner->gid) < 0)
+		return -errno;
+	if (a->mode != OUTPUT_UNSET && fchmod(o->fd, (mode_t)a->mode) < 0)
+		return -errno;
+	return 0;
+}
+
 static int open_in_place(struct output *o, int follow_flag)
 {
 	const struct output_args *a = o->args;
@@ -255,16 +268,7 @@ static int open_in_place(struct output *o, int follow_flag)
 			break;
 		(void)poll(NULL, 0, LEASE_WAIT_MS);
 	}
-	if (o->fd < 0)
-		return -errno;
-	o->place.taken = true;
-	if (a->offset != OUTPUT_UNSET && lseek(o->fd, (off_t)a->offset, SEEK_SET) < 0)
-		return -errno;
-	if (o->owner && fchown(o->fd, o->owner->uid, o->owner->gid) < 0)
-		return -errno;
-	if (a->mode != OUTPUT_UNSET && fchmod(o->fd, (mode_t)a->mode) < 0)
-		return -errno;
-	return 0;
+	return o->fd < 0 ? -errno : set_in_place(o);
 }
 
 /* All or nothing */
@@ -295,15 +299,26 @@ static bool is_mounted(const struct output *o)
 }
 
 /* Without this, a file that has no name cannot be given one by somebody who is not root. */
-static bool can_link(void)
+static bool can_link(const struct output *o)
 {
-	return access("/proc/self/fd", F_OK) == 0;
+	if (o->dirs && o->dirs->can_link)
+		return true;
+	if (access("/proc/self/fd", F_OK) < 0)
+		return false;
+	if (o->dirs)
+		o->dirs->can_link = true;
+	return true;
 }
 
 static int link_to(const struct output *o, const char *name)
 {
 	char self[32];
 
+	/* The short way, for who may read everything (open(2)); -ENOENT for others. */
+	if (linkat(o->fd, "", o->place.at.dir, name, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno != ENOENT && errno != EINVAL)
+		return -errno;
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", o->fd);
 	return linkat(AT_FDCWD, self, o->place.at.dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
@@ -313,9 +328,8 @@ static int open_named(struct output *o)
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
 	do {
+		place_new_temp(&o->place);
 		o->fd = openat(o->place.at.dir, o->place.temp, flags, 0600);
-		if (o->fd < 0 && errno == EEXIST)
-			place_new_temp(&o->place);
 	} while (o->fd < 0 && (errno == EEXIST || errno == EINTR));
 	if (o->fd < 0)
 		return -errno;
@@ -325,7 +339,7 @@ static int open_named(struct output *o)
 
 static int open_temp(struct output *o)
 {
-	if (can_link()) {
+	if (can_link(o)) {
 		o->fd = openat(o->place.at.dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, NEW_MODE);
 		if (o->fd >= 0)
 			return 0;
@@ -387,11 +401,24 @@ static int open_atomic(struct output *o)
 	return err;
 }
 
+/* In place, and nothing is there: no look at it beforehand, one system call. */
+static bool open_new(struct output *o)
+{
+	const int flags =
+		O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+
+	o->fd = openat(o->place.at.dir, o->place.name, flags, NEW_MODE);
+	return o->fd >= 0;
+}
+
 static int open_output(struct output *o)
 {
 	const struct output_args *a = o->args;
-	int err = resolve(o);
+	int err;
 
+	if (!a->atomic && a->create && open_new(o))
+		return set_in_place(o);
+	err = resolve(o);
 	if (err == -EXDEV)
 		return open_in_place(o, 0);
 	if (err)
@@ -550,8 +577,9 @@ static int publish(struct output *o)
 				return err;
 			}
 		}
-		while ((err = link_to(o, o->place.temp)) == -EEXIST)
+		do
 			place_new_temp(&o->place);
+		while ((err = link_to(o, o->place.temp)) == -EEXIST);
 		if (err)
 			return err;
 		o->named = true;

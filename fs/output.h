@@ -42,7 +42,7 @@ extern const struct arg output_table[];
 /* What cannot be meant: 0, or ERR_BAD_PARAMS with F filled. */
 int output_check(const struct output_args *a, struct failure *f);
 
-/* Directories that files were written to, kept open for the next ones. */
+/* What one file after another need not find out anew: their directories, kept open, above all. */
 #define OUTPUT_DIRS 8
 struct output_dirs {
 	struct {
@@ -51,6 +51,7 @@ struct output_dirs {
 		int fd;
 	} dir[OUTPUT_DIRS];
 	unsigned n;
+	bool can_link; /* found out once */
 };
 
 struct output {

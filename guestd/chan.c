@@ -67,6 +67,7 @@ bool chan_pull(struct req *req, struct chunk *chunk)
 		ch->events_ready = ch->ops->events(ch->owner);
 	} else {
 		max = MIN(max, req->conn->max_frame - DATA_HEADER_MAX);
+		*chunk = (struct chunk){.pipe = -1};
 		ch->ready = ch->ops->pull(ch->owner, max, chunk);
 		if (ch->ready)
 			return true;

@@ -35,10 +35,19 @@ struct chunk {
 	enum channel channel;
 	const char *bytes; /* borrowed until taken() or the next pull() */
 	size_t len;
+	/*
+	 * Instead of `bytes`: they are in `pipe`, which nobody else touches until taken(), and are
+	 * out of it then.
+	 */
+	bool piped;
+	int pipe;
 };
 
 struct chan_ops {
-	/* The next bytes, at most MAX; false when there are none now (chan_ready tells of more). */
+	/*
+	 * The next bytes, at most MAX, are to stand in CHUNK, which is empty; false when there are
+	 * none now (chan_ready tells of more).
+	 */
 	bool (*pull)(void *owner, size_t max, struct chunk *chunk);
 	/*
 	 * Queues events that wait elsewhere, about EVENT_BATCH bytes of them; false when there are

@@ -2,11 +2,13 @@
 #include "guestd/conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <linux/sockios.h>
 
 #include "base/fd.h"
@@ -331,6 +333,62 @@ static bool send_data(struct conn *conn, struct req *req, const struct chunk *ch
 	return sent(conn, n, total);
 }
 
+/* LEN bytes that lie in PIPE into the control queue.  0 or -errno. */
+static int keep_piped(struct conn *conn, int pipe, size_t len)
+{
+	char *at = len ? buf_reserve(&conn->out, len) : NULL;
+
+	if (len && !at)
+		return -ENOBUFS;
+	for (size_t got = 0; got < len;) {
+		ssize_t n = read(pipe, at + got, len - got);
+
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		got += (size_t)n;
+	}
+	if (len)
+		buf_commit(&conn->out, len);
+	return 0;
+}
+
+/* As send_data, with a payload that lies in a pipe: pages of a file, which are not copied at all. */
+static bool send_piped(struct conn *conn, struct req *req, const struct chunk *chunk)
+{
+	char header[DATA_HEADER_MAX];
+	size_t header_len = enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
+	size_t control = buf_len(&conn->out), begun, payload = 0;
+	struct iovec iov[] = {
+		{control ? buf_bytes(&conn->out) : NULL, control},
+		{header, header_len},
+	};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_LEN(iov)};
+	ssize_t n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_MORE);
+
+	if (n > 0)
+		buf_consume(&conn->out, MIN((size_t)n, control));
+	if (n <= (ssize_t)control)
+		return sent(conn, n, control + header_len);
+	begun = (size_t)n - control;
+	while (begun == header_len && payload < chunk->len) {
+		/* That the peer is gone shows here as anywhere: SIGPIPE is ignored (main.c). */
+		n = splice(
+			chunk->pipe, NULL, conn->fd, NULL, chunk->len - payload, SPLICE_F_NONBLOCK);
+		if (n <= 0)
+			break;
+		payload += (size_t)n;
+	}
+	if (buf_add(&conn->out, header + begun, header_len - begun) < 0 ||
+		keep_piped(conn, chunk->pipe, chunk->len - payload) < 0) {
+		conn_kill(conn, "cannot finish a message that it has begun");
+		return true;
+	}
+	chan_taken(req, chunk);
+	if (conn->state == CONN_DEAD)
+		return true;
+	return sent(conn, (ssize_t)(begun + payload), header_len + chunk->len);
+}
+
 /* A small data message into the control queue, so that many share one write. */
 static void gather(struct conn *conn, struct req *req, const struct chunk *chunk)
 {
@@ -338,7 +396,8 @@ static void gather(struct conn *conn, struct req *req, const struct chunk *chunk
 	size_t n = enc_data_header(header, req->id, chunk->channel, (uint32_t)chunk->len);
 
 	if (buf_add(&conn->out, header, n) < 0 ||
-		buf_add(&conn->out, chunk->bytes, chunk->len) < 0) {
+		(chunk->piped ? keep_piped(conn, chunk->pipe, chunk->len)
+			      : buf_add(&conn->out, chunk->bytes, chunk->len)) < 0) {
 		conn_kill(conn, "out of memory");
 		return;
 	}
@@ -377,7 +436,8 @@ static void flush(struct conn *conn)
 			budget -= chunk.len;
 			if (chunk.len <= SMALL_DATA)
 				gather(conn, req, &chunk);
-			else if (send_data(conn, req, &chunk))
+			else if (chunk.piped ? send_piped(conn, req, &chunk)
+					     : send_data(conn, req, &chunk))
 				return;
 		} else if (buf_len(&conn->out) == 0 || send_control(conn)) {
 			return;
@@ -499,6 +559,18 @@ void conn_set_authorized(struct conn *conn)
 
 /* Birth */
 
+/*
+ * A Unix socket takes the pages themselves.  One of vsock copies them, page by page in kernels before
+ * 6.5 (sock_no_sendpage): that costs more than a read and a send of large blocks.
+ */
+static bool takes_pages(int fd)
+{
+	int domain;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
 void conn_new(int fd, bool need_token, uint32_t max_frame)
 {
 	struct conn *conn = xcalloc(1, sizeof(*conn));
@@ -507,6 +579,7 @@ void conn_new(int fd, bool need_token, uint32_t max_frame)
 	conn->number = ++conns.number;
 	conn->authorized = !need_token;
 	conn->max_frame = conn->first_max_frame = max_frame;
+	conn->splices = takes_pages(fd);
 	conn->last_in = conn->last_out = loop_now();
 	frame_init(&conn->in, conn->max_frame);
 	buf_init(&conn->out, OUT_MAX);

@@ -37,9 +37,10 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
-	bool credit_mode;         /* hello named a window */
-	uint64_t window;          /* what each call may send at first, in credit mode */
-	uint32_t max_frame;       /* longest body, both directions */
+	bool splices;       /* its socket takes pages from a pipe for less than a copy of them */
+	bool credit_mode;   /* hello named a window */
+	uint64_t window;    /* what each call may send at first, in credit mode */
+	uint32_t max_frame; /* longest body, both directions */
 	uint32_t first_max_frame; /* what it is where hello does not say */
 	struct buf out;
 	struct list sendable; /* req.chan.link: has data and credit, in turn */

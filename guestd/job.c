@@ -41,6 +41,7 @@ static struct {
 	struct list queue[2]; /* by class */
 	struct list done;
 	unsigned n_queued[2], n_threads, n_idle, n_slow, n_begun;
+	bool waking;             /* a worker was woken and has not looked yet */
 	struct timespec crowded; /* the last time that more than N_KEPT were at work */
 	bool stop;
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -83,32 +84,56 @@ static bool wait_for_work(void)
 	else
 		pthread_cond_timedwait(&pool.cond, &pool.mutex, &until);
 	pool.n_idle--;
+	pool.waking = false;
 	if (pool.n_threads <= N_KEPT || n_waiting())
 		return true;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec < pool.crowded.tv_sec + SPARE_S;
 }
 
+/*
+ * Is a worker to be woken?  One at a time: it wakes the next one, if there is more to do when it looks.
+ * Many short jobs cost few wakings so.
+ */
+static bool wants_waking(void)
+{
+	if (pool.waking || !pool.n_idle || !n_waiting())
+		return false;
+	pool.waking = true;
+	return true;
+}
+
+/* System calls are made without the mutex. */
 static void *worker(void *arg)
 {
+	bool tell = false;
+
 	(void)arg;
 	pthread_mutex_lock(&pool.mutex);
 	for (;;) {
 		struct job *job = next_job();
+		bool wake = job && wants_waking();
 
-		if (!job) {
+		if (!job && !tell) {
 			if (pool.stop || !wait_for_work())
 				break;
 			continue;
 		}
 		pthread_mutex_unlock(&pool.mutex);
 
-		job->work(job);
+		if (wake)
+			pthread_cond_signal(&pool.cond);
+		if (tell)
+			ev_async_send(loop_ev(), &pool.wake);
+		if (job)
+			job->work(job);
 
 		pthread_mutex_lock(&pool.mutex);
+		tell = job;
+		if (!job)
+			continue;
 		pool.n_slow -= job->class == JOB_SLOW;
 		list_add_tail(&pool.done, &job->link);
-		ev_async_send(loop_ev(), &pool.wake);
 	}
 	pool.n_threads--;
 	pthread_cond_broadcast(&pool.cond);
@@ -222,25 +247,32 @@ static int enqueue(struct job *job)
 int job_submit(struct job *job)
 {
 	int err = -EAGAIN;
+	bool wake;
 
 	if (!pool.started)
 		start_pool();
 	pthread_mutex_lock(&pool.mutex);
 	if (pool.n_queued[JOB_QUICK] + pool.n_queued[JOB_SLOW] < MAX_QUEUED_JOBS)
 		err = enqueue(job);
+	wake = wants_waking();
 	pthread_mutex_unlock(&pool.mutex);
 	/* Not before: whoever wakes up would wait for the mutex at once. */
-	pthread_cond_signal(&pool.cond);
+	if (wake)
+		pthread_cond_signal(&pool.cond);
 	return err;
 }
 
 void job_continue(struct job *job)
 {
+	bool wake;
+
 	pthread_mutex_lock(&pool.mutex);
 	/* There is a thread: some are kept. */
 	ASSERT(enqueue(job) == 0);
+	wake = wants_waking();
 	pthread_mutex_unlock(&pool.mutex);
-	pthread_cond_signal(&pool.cond);
+	if (wake)
+		pthread_cond_signal(&pool.cond);
 }
 
 void job_shutdown(void)

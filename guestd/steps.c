@@ -8,13 +8,17 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "guestd/chan.h"
 #include "guestd/conn.h"
+#include "guestd/loop.h"
 #include "guestd/method.h"
 #include "guestd/req.h"
 #include "proto/frame.h"
@@ -23,17 +27,32 @@
 /* A step returns after that long even if its block is not full: others wait for the worker too. */
 #define SLICE_US 50000u
 
-/* Input that may be there: what a connection reads without credits, and the message behind it. */
-#define INPUT_MAX   (INPUT_HIGH + MAX_DATA)
+/*
+ * Input that may be there: what a connection reads without credits, and the message behind it; and what
+ * a hello in the middle of it allows beyond that.
+ */
+#define INPUT_MAX   (INPUT_HIGH + MAX_DATA + INPUT_WINDOW)
 #define INPUT_FIRST (128u << 10)
+
+/*
+ * A worker is woken for half of the input that may be in flight, so that the other half comes
+ * meanwhile; or for what there is after this moment, in seconds.
+ */
+#define MOMENT 0.001
 
 /* A step stops at EVENT_BATCH, one event later. */
 #define EVENTS_MAX (EVENT_BATCH + MAX_FRAME + FRAME_HEADER)
 
+/*
+ * What was spliced is in a pipe of the block's own: while a file is read into a pipe nobody else can
+ * read from that pipe (splice_file_to_pipe holds its lock), and the file may take its time.
+ */
 struct block {
 	struct buf events; /* whole frames */
 	char *data;
+	int pipe[2];
 	size_t len, sent;
+	bool piped;
 };
 
 struct input {
@@ -50,11 +69,16 @@ struct call {
 	size_t block_size;
 	size_t charged; /* of blocks_total */
 	struct block block[2];
+	struct block *filled; /* by the step: of its fields the pipe is the worker's */
+	bool may_splice;
 	unsigned sending, n_filled; /* block[sending] is the older one of those filled */
 
 	struct input filling, writing; /* the latter is the worker's */
 	bool input_ended;
+	size_t gather;          /* bytes that are worth a step */
+	struct ev_timer moment; /* runs: there may soon be as many */
 
+	bool piped;  /* it counts in n_piped; the worker's */
 	bool begun;  /* a step was, so that its end is due */
 	bool closed; /* no step will be */
 };
@@ -70,7 +94,9 @@ static struct call *call_of(void *owner)
 
 bool step_due(const struct step *s)
 {
-	return (s->out_size && s->out_len == s->out_size) || buf_len(&s->events) >= EVENT_BATCH ||
+	size_t size = s->piped ? PIPE_BYTES : s->out_size;
+
+	return (size && s->out_len == size) || buf_len(&s->events) >= EVENT_BATCH ||
 	       work_canceled(s->work) || clock_mono_us() >= s->until_us;
 }
 
@@ -86,6 +112,51 @@ void step_event_end(struct step *s, struct enc *e)
 {
 	if (enc_frame_end(e, (uint32_t)s->work->max_result + EVENT_HEADER_MAX) < 0)
 		s->too_long = true;
+}
+
+/* Calls that have pipes. */
+static atomic_uint n_piped;
+
+static int open_pipe(struct call *c, int pipe[2])
+{
+	if (!c->piped && atomic_fetch_add(&n_piped, 1) >= MAX_PIPED_CALLS) {
+		atomic_fetch_sub(&n_piped, 1);
+		return -EMFILE;
+	}
+	c->piped = true;
+	if (pipe2(pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	if (fcntl(pipe[1], F_SETPIPE_SZ, PIPE_BYTES) < 0) {
+		int err = -errno;
+
+		fd_close(&pipe[0]);
+		fd_close(&pipe[1]);
+		return err;
+	}
+	return 0;
+}
+
+ssize_t step_splice(struct step *s, int fd, size_t len)
+{
+	struct call *c = call_of(s->work);
+	int *pipe = c->filled->pipe;
+	ssize_t n;
+
+	if (!c->may_splice || (s->out_len && !s->piped))
+		return -EOPNOTSUPP;
+	if (pipe[1] < 0) {
+		int err = open_pipe(c, pipe);
+
+		if (err)
+			return err;
+	}
+	n = splice(fd, NULL, pipe[1], NULL, MIN(len, PIPE_BYTES - s->out_len), SPLICE_F_NONBLOCK);
+	if (n < 0)
+		return -errno;
+	if (n > 0)
+		s->piped = true;
+	s->out_len += (size_t)n;
+	return n;
 }
 
 static int one_step(struct call *c)
@@ -127,8 +198,13 @@ static void call_free(struct work *w)
 	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++) {
 		buf_fini(&c->block[i].events);
 		free(c->block[i].data);
+		fd_close(&c->block[i].pipe[0]);
+		fd_close(&c->block[i].pipe[1]);
 	}
+	if (c->piped)
+		atomic_fetch_sub(&n_piped, 1);
 	buf_fini(&c->step.events);
+	ev_timer_stop(loop_ev(), &c->moment);
 	free(c->filling.bytes);
 	free(c->writing.bytes);
 	free(w->state);
@@ -147,9 +223,11 @@ static void give_block(struct call *c)
 		c->charged += c->block_size;
 		blocks_total += c->block_size;
 	}
+	c->filled = b;
 	c->step.out = b->data;
 	c->step.out_size = c->block_size;
 	c->step.out_len = 0;
+	c->step.piped = false;
 }
 
 static void give_input(struct call *c)
@@ -190,9 +268,11 @@ static void over(struct work *w)
 		req_reply_later(w->req, answer);
 }
 
+/* Input that a step is to have now. */
 static bool has_input(const struct call *c)
 {
-	return c->input_ended || c->filling.end || c->writing.begin < c->writing.end;
+	return c->input_ended || c->filling.end >= c->gather ||
+	       (c->filling.end && !ev_is_active(&c->moment)) || c->writing.begin < c->writing.end;
 }
 
 /* Goes on, if there is something to go on with; or ends, if nobody waits for it. */
@@ -257,6 +337,7 @@ static void take_block(struct call *c)
 	b->events = c->step.events;
 	c->step.events = empty;
 	b->len = c->step.out_len;
+	b->piped = c->step.piped;
 	b->sent = 0;
 	if (!c->n_filled++)
 		offer(c);
@@ -308,8 +389,10 @@ static bool on_pull(void *owner, size_t max, struct chunk *chunk)
 		return false;
 	*chunk = (struct chunk){
 		.channel = CHANNEL_OUT,
-		.bytes = b->data + b->sent,
+		.bytes = b->piped ? NULL : b->data + b->sent,
 		.len = MIN(max, b->len - b->sent),
+		.piped = b->piped,
+		.pipe = b->pipe[0],
 	};
 	return chunk->len > 0;
 }
@@ -369,6 +452,11 @@ static void on_data(void *owner, unsigned channel, const char *bytes, size_t len
 		return;
 	}
 	ASSERT(in->end + len <= INPUT_MAX);
+	if (!in->end && len < c->gather) {
+		ev_timer_stop(loop_ev(), &c->moment);
+		ev_timer_set(&c->moment, MOMENT, 0);
+		ev_timer_start(loop_ev(), &c->moment);
+	}
 	if (in->end + len > in->cap) {
 		size_t cap = in->cap ? MIN(2 * in->cap, INPUT_MAX) : INPUT_FIRST;
 		char *grown = realloc(in->bytes, cap);
@@ -383,6 +471,12 @@ static void on_data(void *owner, unsigned channel, const char *bytes, size_t len
 	memcpy(in->bytes + in->end, bytes, len);
 	in->end += len;
 	advance(c);
+}
+
+static void on_moment(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	(void)ev, (void)revents;
+	advance(CONTAINER_OF(w, struct call, moment));
 }
 
 static void on_eof(void *owner)
@@ -451,12 +545,17 @@ void steps_start(struct req *req, void *args)
 	if (blocks_total + ARRAY_LEN(c->block) * steps->block > BLOCK_TOTAL_MAX)
 		c->block_size = MIN(steps->block, BLOCK_MIN);
 	buf_init(&c->step.events, EVENTS_MAX);
-	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++)
+	c->may_splice = req->conn->splices;
+	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++) {
 		buf_init(&c->block[i].events, EVENTS_MAX);
+		c->block[i].pipe[0] = c->block[i].pipe[1] = -1;
+	}
 	w->state = xcalloc(1, MAX(steps->state_size, 1));
 	w->job = (struct job){.class = JOB_SLOW, .work = run, .done = on_done};
 	w->over = over;
 	work_init(w, req, args, steps->input ? &input_ops : &output_ops);
+	c->gather = (req->conn->credit_mode ? INPUT_WINDOW : INPUT_HIGH) / 2;
+	ev_init(&c->moment, on_moment);
 	give_block(c);
 	give_input(c);
 	work_begin(w);

@@ -65,7 +65,16 @@ struct step {
 	struct buf events;
 	uint64_t until_us;
 	bool too_long;
+	bool piped; /* the block's bytes are in its pipe */
 };
+
+/*
+ * Up to LEN bytes of the regular file FD, from its position on, into this block without a copy:
+ * instead of writing to `out`, whose length it counts up.  All of one block comes this way or none
+ * of it.  Bytes, 0 at the end of the file, or an error: where the block has something so far it may
+ * just be full (-EAGAIN), else this cannot be done, and the file is to be read.
+ */
+MUST_CHECK ssize_t step_splice(struct step *s, int fd, size_t len);
 
 struct steps {
 	size_t state_size; /* of w->state */

@@ -30,8 +30,11 @@
 /* Values in the parameters of one request: msgpack-c spends 24 bytes on each. */
 #define MAX_ELEMENTS (1u << 18)
 
-/* Input a client may have in flight in one call before the agent grants more. */
-#define INPUT_WINDOW (256u << 10)
+/*
+ * Input a client may have in flight in one call before the agent grants more: a worker writes one half
+ * of it to a file while the other half comes, and each is worth the waking of two threads.
+ */
+#define INPUT_WINDOW (512u << 10)
 
 /* One read from a socket.  One buffer of this size serves all connections. */
 #define READ_CHUNK (256u << 10)
@@ -63,6 +66,14 @@
 #define BLOCK_MAX       (256u << 10)
 #define BLOCK_MIN       (16u << 10)
 #define BLOCK_TOTAL_MAX (64u << 20)
+
+/*
+ * A large file goes to the client by way of pipes, which hold pages of it and no copy.  A pipe's size is
+ * a power of two.  Calls that do it at once have two each, four descriptors; what comes beyond is
+ * copied, so that what clients leave unread pins no more than 64 MiB of the page cache.
+ */
+#define PIPE_BYTES      (512u << 10)
+#define MAX_PIPED_CALLS 64u
 
 /* Processes running at once, and output kept of one stream. */
 #define MAX_PROCESSES 1024u

@@ -6,7 +6,7 @@ import pytest
 
 from client import DATA, LONG, MAX_FRAME, RESPONSE
 from files import SIZES, read, sh
-from support import NUMBERS, error_of, numbers
+from support import NUMBERS, error_of, numbers, rounds
 
 MIB = 1 << 20
 
@@ -47,6 +47,73 @@ def test_a_part(conn, file, offset, length):
     want = NUMBERS[:200_000][offset:] if length is None else NUMBERS[:200_000][offset:offset + length]
     data, result = read(conn, file(200_000), hash=True, **params)
     assert data == want and result == result | {"size": len(want), "sha256": sha256(want)}
+
+
+# What is large goes past the agent, in pages: their bounds, and those of the pipes, are where bytes get lost.
+
+@pytest.mark.parametrize("offset,length", [(0, None), (0, 262_145), (0, 524_288), (0, 524_289), (0, 1_048_577), (1, None),
+                                           (4095, 2_000_000), (4096, 1_048_576), (4097, 524_288), (65_535, 600_001),
+                                           (2_700_000, 300_000), (2_700_001, 1 << 52)])
+def test_a_part_of_a_large_one(conn, file, offset, length):
+    params = {} if length is None else {"length": length}
+    want = NUMBERS[:3_000_000][offset:] if length is None else NUMBERS[:3_000_000][offset:offset + length]
+    data, result = read(conn, file(3_000_000), offset=offset, **params)
+    assert data == want and result == {"size": len(want)}
+
+
+@pytest.mark.parametrize("window", [700, 4096, 4097, 65_535, 65_537, 1 << 30])
+def test_a_large_one_in_the_client_s_pieces(agent, file, window):
+    with agent.connect() as c:
+        c.hello(window=window)
+        size = 300_000 if window < 4096 else 1_500_000
+        assert read(c, file(size))[0] == NUMBERS[:size]
+
+
+def test_a_large_one_in_small_frames(agent, file):
+    path = file(600_000)
+    with agent.connect() as c:
+        c.hello(max_frame=1024)
+        assert read(c, path)[0] == NUMBERS[:600_000]
+        assert c.largest_frame <= 1024
+
+
+def test_other_calls_beside_large_ones(conn, file):
+    path = file(2_000_000)
+    calls = [conn.open("fs.read", {"path": path, "offset": i}) for i in range(4)]
+    for i in range(50):
+        assert conn.call("fs.get", {"path": path, "offset": i, "length": 20})["data"] == NUMBERS[i:i + 20]
+    for i, call in enumerate(calls):
+        assert call.wait(LONG)["size"] == 2_000_000 - i and call.stdout == NUMBERS[i:2_000_000]
+
+
+def test_more_large_ones_than_have_pipes(agent, file):
+    path = file(600_000)
+    with agent.connect() as c:
+        c.hello(window=5000)
+        calls = [c.open("fs.read", {"path": path, "offset": i}) for i in range(rounds(80))]
+        for call in calls:
+            call.auto_credit = False
+        for call in calls:
+            call.read(5000)
+        for call in calls:
+            call.grant(1 << 20)
+        for i, call in enumerate(calls):
+            assert call.wait(LONG)["size"] == 600_000 - i and call.stdout == NUMBERS[i:600_000]
+
+
+def test_a_large_one_that_grows_meanwhile(agent, client, guest_dir):
+    path = f"{guest_dir}/grows"
+    client.call("fs.put", {"path": path, "data": NUMBERS[:500_001]})
+    with agent.connect() as c:
+        c.hello(window=1000)
+        call = c.open("fs.read", {"path": path})
+        call.auto_credit = False
+        call.read(1000)
+        client.call("fs.put", {"path": path, "data": NUMBERS[500_001:1_400_000], "append": True})
+        call.grant(1 << 30)
+        # Two blocks were there before it grew, at most: they hold its end or not.
+        size = call.wait()["size"]
+        assert size in (500_001, 1_400_000) and call.stdout == NUMBERS[:size]
 
 
 def test_the_response_is_last(conn, file):
@@ -158,10 +225,12 @@ def test_cancel(conn, client, guest_dir):
     """Of a file that takes long, and of one that does not end."""
     sh(client, 'truncate -s 100000000000 "$1"', f"{guest_dir}/huge")
     for path in (f"{guest_dir}/huge", "/dev/zero"):
-        call = conn.open("fs.read", {"path": path, "hash": True})
-        call.read(500_000)
-        call.cancel()
-        assert error_of(call.wait).code == "canceled"
+        for hash in (True, False):
+            call = conn.open("fs.read", {"path": path, "hash": hash})
+            call.read(500_000)
+            call.cancel()
+            assert error_of(call.wait).code == "canceled"
+            assert not call.stdout.strip(b"\0")
     conn.call("system.ping")
 
 

@@ -102,6 +102,22 @@ def test_writing_to_a_fifo_whose_reader_stalls(agent, client, fifo):
         assert error_of(call.wait).code == "canceled"
 
 
+def test_credits_begin_while_a_fifo_s_reader_stalls(agent, client, fifo):
+    """What came without them waits already, and they allow as much again."""
+    with background(agent, f"exec 0<>{fifo}; echo ready; exec sleep 1000") as info, agent.connect() as c:
+        eventually(lambda: client.call("proc.logs", {"id": info["id"]})["text"], "the reader is there")
+        call = c.open("fs.write", {"path": fifo})
+        call.write(bytes(100_000))      # more than the fifo takes: the worker is busy with it
+        c.call("system.ping")
+        call.write(bytes(940_000))
+        window = c.hello(window=1000)["window"]
+        call.write(bytes(window))
+        client.call("fs.stat", {"path": fifo})
+        assert not call.done
+        call.cancel()
+        assert error_of(call.wait).code == "canceled"
+
+
 def test_trees_with_fifos_in_them(client, guest_dir, fifo):
     for method, params in (("fs.tree", {}), ("fs.list", {}), ("fs.find", {}), ("fs.grep", {"pattern": "x"}), ("fs.hash", {}),
                            ("fs.chmod", {"mode": 0o755, "recursive": True}), ("fs.delete", {"recursive": True})):
