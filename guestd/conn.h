@@ -37,6 +37,7 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
+	bool heard_secret;  /* the message at hand holds secrets */
 	bool credit_mode;   /* hello named a window */
 	uint64_t window;    /* what each call may send at first, in credit mode */
 	uint32_t max_frame; /* longest body, both directions */
@@ -63,6 +64,7 @@ struct conn {
 	bool paused, blocked;
 	bool refused;        /* one too many: told so when it speaks */
 	bool heard;          /* it has said something */
+	bool wipe_chunk;     /* read_chunk may hold a part of a secret */
 	bool overflowed;     /* a message did not fit into the queue: to be killed */
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;

@@ -39,6 +39,8 @@ static void start_call(
 		refuse(conn, id, ERR_LIMIT, limit);
 		return;
 	}
+	req->params->secret = m->secret;
+	conn->heard_secret |= m->secret;
 	args = arena_alloc(req->params, m->args_size);
 	ASSERT(args);
 	err = args_decode(table, params, args, req->params, why, sizeof(why));

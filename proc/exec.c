@@ -53,5 +53,6 @@ METHOD(proc_exec) = {
 	.args = exec_table,
 	.args_size = sizeof(struct exec_args),
 	.call = call,
+	.secret = true,
 	.streams = true,
 };

@@ -242,4 +242,5 @@ METHOD(proc_run) = {
 	.args = run_table,
 	.args_size = sizeof(struct run_args),
 	.call = run_call,
+	.secret = true,
 };

@@ -90,4 +90,5 @@ METHOD(proc_start) = {
 	.args = spec_table,
 	.args_size = sizeof(struct spec),
 	.call = start_call,
+	.secret = true,
 };

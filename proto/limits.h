@@ -110,6 +110,13 @@
 /* Directories in one another that a walk enters. */
 #define WALK_DEPTH_MAX 32768u
 
+/*
+ * The environment that the host lays down: names and values as a process has them, and how many,
+ * because each costs some 80 bytes besides.
+ */
+#define ENV_BYTES_MAX (1u << 20)
+#define ENV_VARS_MAX  16384u
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)

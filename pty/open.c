@@ -33,5 +33,6 @@ METHOD(pty_open) = {
 	.args = open_table,
 	.args_size = sizeof(struct open_args),
 	.call = open_call,
+	.secret = true,
 	.streams = true,
 };
