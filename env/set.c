@@ -58,4 +58,5 @@ METHOD(env_set) = {
 	.args_size = sizeof(struct env_set_args),
 	.call = set_call,
 	.secret = true,
+	.changes = true,
 };

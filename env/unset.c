@@ -50,4 +50,5 @@ METHOD(env_unset) = {
 	.args = unset_table,
 	.args_size = sizeof(struct unset_args),
 	.call = unset_call,
+	.changes = true,
 };

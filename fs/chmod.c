@@ -65,4 +65,5 @@ METHOD(fs_chmod) = {
 	.args_size = sizeof(struct chmod_args),
 	.steps = &chmod_steps,
 	WHO(struct chmod_args),
+	.changes = true,
 };

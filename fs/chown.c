@@ -64,4 +64,5 @@ METHOD(fs_chown) = {
 	.args_size = sizeof(struct chown_args),
 	.steps = &chown_steps,
 	WHO(struct chown_args),
+	.changes = true,
 };

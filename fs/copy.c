@@ -187,4 +187,5 @@ METHOD(fs_copy) = {
 	.args_size = sizeof(struct copy_args),
 	.steps = &copy_steps,
 	WHO(struct copy_args),
+	.changes = true,
 };

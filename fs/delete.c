@@ -238,4 +238,5 @@ METHOD(fs_delete) = {
 	.args_size = sizeof(struct delete_args),
 	.steps = &delete_steps,
 	WHO(struct delete_args),
+	.changes = true,
 };

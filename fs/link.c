@@ -44,4 +44,5 @@ METHOD(fs_link) = {
 	.args_size = sizeof(struct link_args),
 	.work = link_work,
 	WHO(struct link_args),
+	.changes = true,
 };

@@ -97,4 +97,5 @@ METHOD(fs_mkdir) = {
 	.args_size = sizeof(struct mkdir_args),
 	.work = mkdir_work,
 	WHO(struct mkdir_args),
+	.changes = true,
 };

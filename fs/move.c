@@ -244,4 +244,5 @@ METHOD(fs_move) = {
 	.args_size = sizeof(struct move_args),
 	.steps = &move_steps,
 	WHO(struct move_args),
+	.changes = true,
 };

@@ -65,4 +65,5 @@ METHOD(fs_put) = {
 	.args_size = sizeof(struct put_args),
 	.steps = &put_steps,
 	WHO(struct put_args),
+	.changes = true,
 };

@@ -43,4 +43,5 @@ METHOD(fs_symlink) = {
 	.args_size = sizeof(struct symlink_args),
 	.work = symlink_work,
 	WHO(struct symlink_args),
+	.changes = true,
 };

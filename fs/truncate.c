@@ -59,4 +59,5 @@ METHOD(fs_truncate) = {
 	.args_size = sizeof(struct truncate_args),
 	.work = truncate_work,
 	WHO(struct truncate_args),
+	.changes = true,
 };

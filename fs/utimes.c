@@ -56,4 +56,5 @@ METHOD(fs_utimes) = {
 	.args_size = sizeof(struct utimes_args),
 	.work = utimes_work,
 	WHO(struct utimes_args),
+	.changes = true,
 };

@@ -69,4 +69,5 @@ METHOD(fs_write) = {
 	.streams = true,
 	.steps = &write_steps,
 	WHO(struct write_args),
+	.changes = true,
 };

@@ -154,4 +154,5 @@ METHOD(fs_write_files) = {
 	.args_size = sizeof(struct write_files_args),
 	.work = write_files_work,
 	WHO(struct write_files_args),
+	.changes = true,
 };

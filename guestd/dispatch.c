@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "guestd/audit.h"
 #include "guestd/conn.h"
 #include "guestd/req.h"
 #include "guestd/steps.h"
@@ -49,6 +50,8 @@ static void start_call(
 		return;
 	}
 	req->args = args;
+	if (m->changes)
+		audit(req);
 	if (m->steps)
 		steps_start(req, args);
 	else if (m->work)

@@ -21,9 +21,9 @@ const struct identity *identity(void)
 	return &self;
 }
 
-void identity_set_cgroups(bool there)
+void identity_set_cgroups(const char *dir)
 {
-	self.cgroups = there;
+	self.cgroups = dir;
 }
 
 void identity_init(void)

@@ -41,6 +41,8 @@ struct method {
 	const struct steps *steps;
 	size_t who; /* where the args name users, if has_who */
 	bool has_who;
+	bool quiet;       /* looks and no more: no activity of the guest (activity.h) */
+	bool changes;     /* something in the guest: an audit line tells of each call (audit.h) */
 	bool secret;      /* its parameters may hold secrets: overwritten when they are used up */
 	bool streams;     /* sends or takes data or events: for system.methods */
 	bool before_auth; /* hello: answered before the token matched */

@@ -55,4 +55,5 @@ METHOD(proc_exec) = {
 	.call = call,
 	.secret = true,
 	.streams = true,
+	.changes = true,
 };

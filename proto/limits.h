@@ -131,6 +131,18 @@
 #define OS_RELEASE_KEYS 64u
 
 /*
+ * What system.metrics and system.trim look at: mounts, the bytes of their list, and interfaces.  A
+ * guest with thousands of them has overlays of one disk.
+ */
+#define MOUNTS_MAX          256u
+#define MOUNTINFO_BYTES_MAX (256u << 10)
+#define INTERFACES_MAX      256u
+#define BLOCKS_MAX          64u
+
+/* The shortest interval of a stream of samples, in ms: each costs a worker some 0.3 ms. */
+#define METRICS_INTERVAL_MIN 10u
+
+/*
  * Output rings of all processes, or a quarter of the guest's memory where that is less; beyond it a
  * ring stays at its smallest size.
  */

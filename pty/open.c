@@ -35,4 +35,5 @@ METHOD(pty_open) = {
 	.call = open_call,
 	.secret = true,
 	.streams = true,
+	.changes = true,
 };

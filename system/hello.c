@@ -117,6 +117,7 @@ METHOD(hello) = {
 	.args = hello_table,
 	.args_size = sizeof(struct hello_args),
 	.call = hello_call,
+	.quiet = true,
 	.secret = true,
 	.before_auth = true,
 };
