@@ -143,6 +143,14 @@
 #define METRICS_INTERVAL_MIN 10u
 
 /*
+ * A CA certificate in PEM; a bundle of them (those of distributions have 250 KiB); certificates
+ * whose subjects have the same hash, which is nearly always one.
+ */
+#define CA_PEM_MAX       (64u << 10)
+#define BUNDLE_MAX       (16u << 20)
+#define CA_SAME_HASH_MAX 100u
+
+/*
  * Output rings of all processes, or a quarter of the guest's memory where that is less; beyond it a
  * ring stays at its smallest size.
  */
