@@ -190,12 +190,15 @@ static int remove_hash(int dir, unsigned hash, unsigned number)
 /* Takes away every HASH.N -> LINK. */
 static int remove_hashes(int dir, const char *link)
 {
-	DIR *list = fdopendir(dup(dir));
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	DIR *list = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *entry;
 	int err = list ? 0 : -errno;
 
 	if (list)
 		rewinddir(list); /* the place is shared with DIR */
+	else
+		fd_close(&copy);
 	while (!err && list && (entry = readdir(list))) {
 		unsigned hash, number;
 
