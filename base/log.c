@@ -41,12 +41,14 @@ struct kept {
 	bool audit;
 };
 
+/* Outside of what is initialised: they would be in the program's file. */
+static struct kept lines[LOG_LINES];
+static char bytes[LOG_BYTES];
+
 static struct {
 	pthread_mutex_t mutex;
 	uint64_t first, next; /* kept are those of [first, next) */
 	uint64_t head;        /* where the next text goes */
-	struct kept lines[LOG_LINES];
-	char bytes[LOG_BYTES];
 } ring = {.mutex = PTHREAD_MUTEX_INITIALIZER, .first = 1, .next = 1};
 
 static _Atomic(void (*)(void)) listener;
@@ -55,16 +57,16 @@ static void copy_in(uint64_t offset, const char *text, size_t len)
 {
 	size_t at = offset % LOG_BYTES, n = MIN(len, LOG_BYTES - at);
 
-	memcpy(ring.bytes + at, text, n);
-	memcpy(ring.bytes, text + n, len - n);
+	memcpy(bytes + at, text, n);
+	memcpy(bytes, text + n, len - n);
 }
 
 static void copy_out(uint64_t offset, char *text, size_t len)
 {
 	size_t at = offset % LOG_BYTES, n = MIN(len, LOG_BYTES - at);
 
-	memcpy(text, ring.bytes + at, n);
-	memcpy(text + n, ring.bytes, len - n);
+	memcpy(text, bytes + at, n);
+	memcpy(text + n, bytes, len - n);
 }
 
 static void keep(enum log_level level, bool audit, const char *text, size_t len)
@@ -75,9 +77,9 @@ static void keep(enum log_level level, bool audit, const char *text, size_t len)
 	pthread_mutex_lock(&ring.mutex);
 	while (ring.first < ring.next &&
 		(ring.next - ring.first == LOG_LINES ||
-			ring.head + len - ring.lines[ring.first % LOG_LINES].offset > LOG_BYTES))
+			ring.head + len - lines[ring.first % LOG_LINES].offset > LOG_BYTES))
 		ring.first++;
-	ring.lines[ring.next % LOG_LINES] = (struct kept){
+	lines[ring.next % LOG_LINES] = (struct kept){
 		.time_us = clock_real_us(),
 		.offset = ring.head,
 		.len = (uint16_t)len,
@@ -112,7 +114,7 @@ bool log_read(uint64_t seq, struct log_record *out)
 	seq = MAX(seq, ring.first);
 	found = seq < ring.next;
 	if (found) {
-		line = &ring.lines[seq % LOG_LINES];
+		line = &lines[seq % LOG_LINES];
 		out->seq = seq;
 		out->time_us = line->time_us;
 		out->level = (enum log_level)line->level;

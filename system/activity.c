@@ -17,6 +17,7 @@
 #include "guestd/job.h"
 #include "guestd/method.h"
 #include "guestd/req.h"
+#include "system/numbers.h"
 #include "system/sample.h"
 
 struct look {
@@ -30,17 +31,16 @@ struct look {
 static uint64_t process_cpu_us(pid_t pid)
 {
 	char path[40], text[1024];
-	unsigned long long t[4];
+	uint64_t t[4];
 	const char *p;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	if (fd_read_file(path, text, sizeof(text)) <= 0)
 		return 0;
 	p = strrchr(text, ')'); /* a name may hold anything */
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu",
-			  &t[0], &t[1], &t[2], &t[3]) != 4)
+	if (!p || numbers(behind_words(p + 1, 11), t, 4) != 4)
 		return 0;
-	return (t[0] + t[1] + t[2] + t[3]) * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK);
+	return (t[0] + t[1] + t[2] + t[3]) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
 static void look_work(struct job *job)

@@ -163,10 +163,14 @@ static int links_to(int dir, const char *name, const char *target)
 /* "1a2b3c4d.7": the hash and the number.  False for any other name. */
 static bool is_hash_name(const char *name, unsigned *hash, unsigned *number)
 {
-	int end = 0;
+	char *end;
 
-	return strspn(name, "0123456789abcdef") == 8 &&
-	       sscanf(name, "%8x.%5u%n", hash, number, &end) == 2 && name[end] == '\0';
+	if (strspn(name, "0123456789abcdef") != 8 || name[8] != '.' || !name[9] ||
+		strlen(name) > 13 || strspn(name + 9, "0123456789") != strlen(name + 9))
+		return false;
+	*hash = (unsigned)strtoul(name, &end, 16);
+	*number = (unsigned)strtoul(end + 1, NULL, 10);
+	return true;
 }
 
 /* OpenSSL counts from 0 and stops at the first that is not there: the last fills the gap. */

@@ -2,7 +2,6 @@
 #include "system/mountinfo.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,7 +44,7 @@ static void unescape(char *s)
 /* 36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw,errors=continue */
 static bool parse_line(char *line, struct mount_entry *m)
 {
-	char *field[6], *rest = line, *super;
+	char *field[6], *rest = line, *super, *minor;
 
 	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
 		field[i] = strsep(&rest, " ");
@@ -54,8 +53,12 @@ static bool parse_line(char *line, struct mount_entry *m)
 	}
 	/* Optional fields end with a lone minus; it may be the first of them. */
 	super = strncmp(rest, "- ", 2) == 0 ? rest - 1 : strstr(rest, " - ");
-	if (!super || sscanf(field[2], "%u:%u", &m->dev_major, &m->dev_minor) != 2)
+	if (!super)
 		return false;
+	m->dev_major = (unsigned)strtoul(field[2], &minor, 10);
+	if (*minor != ':')
+		return false;
+	m->dev_minor = (unsigned)strtoul(minor + 1, NULL, 10);
 	m->id = (unsigned)strtoul(field[0], NULL, 10);
 	m->parent = (unsigned)strtoul(field[1], NULL, 10);
 	rest = super + strlen(" - ");

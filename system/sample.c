@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "proto/limits.h"
+#include "system/numbers.h"
 #include "system/rss.h"
 
 /* One text at a time is in here: /proc/stat with its interrupts is the longest that matters. */
@@ -96,6 +97,20 @@ static bool load_text(struct sample *s, const char *path)
 	return fd_read_file(path, s->text, sizeof(s->text)) >= 0;
 }
 
+/* "4.25 4.28 3.58 3/345 20457": and 345 threads. */
+static void take_load(struct sample *s)
+{
+	const char *p = s->text;
+
+	if (!load_text(s, "/proc/loadavg"))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(s->load) && decimal(&p, &s->load[i]); i++)
+		p += *p == ' ';
+	p = strchr(p, '/');
+	if (p)
+		s->threads = strtoull(p + 1, NULL, 10);
+}
+
 static void take_cpu(struct sample *s)
 {
 	const char *line;
@@ -103,14 +118,10 @@ static void take_cpu(struct sample *s)
 	if (!load_text(s, "/proc/stat"))
 		return;
 	line = behind(s->text, "cpu ");
-	for (size_t i = 0; line && i < ARRAY_LEN(s->cpu); i++)
-		s->cpu[i] = strtoull(line, (char **)&line, 10);
+	numbers(line, s->cpu, ARRAY_LEN(s->cpu));
 	s->contexts = number_behind(s->text, "ctxt ");
 	s->forks = number_behind(s->text, "processes ");
-	if (load_text(s, "/proc/loadavg") &&
-		sscanf(s->text, "%lf %lf %lf", &s->load[0], &s->load[1], &s->load[2]) == 3 &&
-		strchr(s->text, '/'))
-		s->threads = strtoull(strchr(s->text, '/') + 1, NULL, 10);
+	take_load(s);
 	s->cpus = (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 }
 
@@ -201,11 +212,9 @@ static void take_net(struct sample *s)
 	while ((line = strsep(&rest, "\n"))) {
 		char *colon = strrchr(line, ':'); /* an alias has one in its name */
 		struct interface *i = &s->net[s->n_net];
-		unsigned long long v[8];
+		uint64_t v[16];
 
-		if (!colon ||
-			sscanf(colon + 1, "%llu %llu %llu %llu %*u %*u %*u %*u %llu %llu %llu %llu",
-				&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8)
+		if (!colon || numbers(colon + 1, v, ARRAY_LEN(v)) != ARRAY_LEN(v))
 			continue;
 		if (s->n_net == INTERFACES_MAX) {
 			s->cut = true;
@@ -215,7 +224,7 @@ static void take_net(struct sample *s)
 		snprintf(i->name, sizeof(i->name), "%s", line + strspn(line, " "));
 		for (size_t k = 0; k < 4; k++) {
 			i->rx[k] = v[k];
-			i->tx[k] = v[4 + k];
+			i->tx[k] = v[8 + k];
 		}
 		s->n_net++;
 	}
@@ -230,7 +239,7 @@ static bool is_whole(const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* "8 0 sda reads merged sectors ms writes merged sectors ms running ms ..."; a sector is 512 bytes. */
+/* "8 0 sda reads merged sectors ms writes merged sectors ms running ms": sectors of 512 bytes. */
 static void take_blocks(struct sample *s)
 {
 	char *rest = s->text, *line;
@@ -238,37 +247,44 @@ static void take_blocks(struct sample *s)
 	if (!load_text(s, "/proc/diskstats"))
 		return;
 	while ((line = strsep(&rest, "\n"))) {
-		struct block *b = &s->blocks[s->n_blocks];
-		unsigned long long reads, read, writes, written, busy;
-		char name[32];
+		const char *end = behind_words(line, 3), *from = behind_words(line, 2);
+		struct block b = {0};
+		uint64_t v[10];
 
-		if (sscanf(line, "%*u %*u %31s %llu %*u %llu %*u %llu %*u %llu %*u %*u %llu", name,
-			    &reads, &read, &writes, &written, &busy) != 6 ||
-			!(reads || writes) || !is_whole(name))
+		if (!end || numbers(end, v, ARRAY_LEN(v)) != ARRAY_LEN(v) || !(v[0] || v[4]))
+			continue;
+		from += strspn(from, " ");
+		snprintf(b.name, sizeof(b.name), "%.*s", (int)(end - from), from);
+		if (!is_whole(b.name))
 			continue;
 		if (s->n_blocks == BLOCKS_MAX) {
 			s->cut = true;
 			return;
 		}
-		*b = (struct block){.reads = reads,
-			.read_bytes = read * 512,
-			.writes = writes,
-			.written_bytes = written * 512,
-			.busy_ms = busy};
-		memcpy(b->name, name, sizeof(name));
-		s->n_blocks++;
+		b.reads = v[0];
+		b.read_bytes = v[2] * 512;
+		b.writes = v[4];
+		b.written_bytes = v[6] * 512;
+		b.busy_ms = v[9];
+		s->blocks[s->n_blocks++] = b;
 	}
 }
 
 static bool parse_stall(const char *text, const char *key, struct stall *out)
 {
+	double *const averages[] = {&out->avg10, &out->avg60, &out->avg300};
 	const char *p = behind(text, key);
-	unsigned long long total;
 
-	if (!p || sscanf(p, " avg10=%lf avg60=%lf avg300=%lf total=%llu", &out->avg10, &out->avg60,
-			  &out->avg300, &total) != 4)
+	for (size_t i = 0; p && i < ARRAY_LEN(averages); i++) {
+		p = strchr(p, '=');
+		p = p ? p + 1 : "";
+		if (!decimal(&p, averages[i]))
+			return false;
+	}
+	p = p ? strchr(p, '=') : NULL;
+	if (!p)
 		return false;
-	out->total_us = total;
+	out->total_us = strtoull(p + 1, NULL, 10);
 	return true;
 }
 
