@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from client import RpcError
-from support import error_of, unique
+from support import ROOT, error_of, unique
 
 SCOPES = ["tenant", "workspace", "project", "resource"]
 TARGETS = ["all", "sandbox", "computer", "agent"]
@@ -326,6 +326,11 @@ def memory_of(pid):
                     pass
 
 
+def shipped(command):
+    """The binary as it is shipped: the runtime of a sanitizer has copies of its own."""
+    return [str(ROOT / "build" / "guestd"), *command[1:]]
+
+
 def holds(pid, needle):
     return sum(block.count(needle) for block in memory_of(pid))
 
@@ -334,7 +339,7 @@ def holds(pid, needle):
 @pytest.mark.parametrize("size", [100, 5000, 400_000])
 def test_what_is_removed_is_gone_from_memory(guestd, size):
     """From the store, from what was received and sent, and from what was made for a process."""
-    daemon = guestd("--log-level", "debug")
+    daemon = guestd("--log-level", "debug", wrap=shipped)
     secret = unique("very-secret").encode()
     with daemon.connect() as c:
         c.hello()
