@@ -112,10 +112,10 @@ void picture_processes(struct picture *p, const struct val *list)
 		q->rss = number(info, "rss");
 		q->cpu_ms = number(info, "user_ms") + number(info, "system_ms");
 		q->started_us = number(info, "started_us");
-		q->state = val_bytes(val_get(info, "state"), &state, &len) && len &&
-					   state[0] > ' ' && state[0] < 0x7f
-				   ? state[0]
-				   : '?';
+		q->state = '?';
+		if (val_bytes(val_get(info, "state"), &state, &len) && len && state[0] > ' ' &&
+			state[0] < 0x7f)
+			q->state = state[0];
 		q->command = command_of(info);
 	}
 	qsort(p->processes, p->n_processes, sizeof(*p->processes), by_pid);

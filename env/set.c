@@ -35,7 +35,7 @@ int env_set(const struct env_set_args *a, struct env_change *change, struct fail
 
 static void set_call(struct req *req, void *args)
 {
-	struct env_change change;
+	struct env_change change = {0};
 	struct failure f;
 	struct enc e;
 

@@ -37,7 +37,11 @@ static void add(struct line *l, const char *between, const char *value)
 	for (size_t i = 0; i < max; i++) {
 		unsigned char c = (unsigned char)value[i];
 
-		l->text[l->len++] = c > ' ' && c != 0x7f ? (char)c : '?';
+		/* The bytes of other letters stay. */
+		l->text[l->len] = '?';
+		if (c > ' ' && c != 0x7f)
+			l->text[l->len] = value[i];
+		l->len++;
 	}
 	if (value[max]) {
 		memcpy(l->text + l->len, "...", 3);

@@ -1,6 +1,7 @@
 /* proc/spec.c - the spawn description, and what it means to a child */
 #include "proc/spec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "env/env.h"
@@ -179,8 +180,7 @@ static const char *login_name(const char *shell, struct arena *arena)
 	char *s = arena_alloc(arena, strlen(name) + 2);
 
 	ASSERT(s);
-	s[0] = '-';
-	memcpy(s + 1, name, strlen(name));
+	snprintf(s, strlen(name) + 2, "-%s", name);
 	return s;
 }
 

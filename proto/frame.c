@@ -87,7 +87,7 @@ bool frame_wipe(struct frame_reader *r)
 		return true;
 	}
 	/* Pushed memory is the pusher's, who lets us have it to the end of what is in it. */
-	explicit_bzero((char *)(uintptr_t)(r->window - r->last), r->last);
+	explicit_bzero((char *)r->window - r->last, r->last);
 	return false;
 }
 

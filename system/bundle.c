@@ -25,15 +25,18 @@ struct text {
 static int read_text(const char *path, struct text *t)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int err = fd < 0 ? errno : 0;
 	ssize_t n;
 
 	*t = (struct text){0};
-	if (fd < 0 && errno == ENOENT) {
+	if (err == ENOENT) {
 		t->at = xcalloc(1, 1);
 		return 0;
 	}
-	if (fd < 0 || fstat(fd, &t->st) < 0)
-		return -errno;
+	if (!err && fstat(fd, &t->st) < 0)
+		err = errno;
+	if (err > 0)
+		return -err;
 	if (!S_ISREG(t->st.st_mode))
 		return -EINVAL;
 	if (t->st.st_size > (off_t)BUNDLE_MAX)
@@ -45,7 +48,7 @@ static int read_text(const char *path, struct text *t)
 	n = fd_read_all(fd, t->at, (size_t)t->st.st_size + 1);
 	if (n < 0 || n > t->st.st_size) {
 		free(t->at);
-		return n < 0 ? (int)n : -EAGAIN;
+		return n < 0 ? (int)n : -EAGAIN; /* somebody writes to it */
 	}
 	t->len = (size_t)n;
 	t->at[n] = '\0';

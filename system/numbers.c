@@ -28,16 +28,19 @@ size_t numbers(const char *text, uint64_t *out, size_t n)
 bool decimal(const char **text, double *out)
 {
 	const char *p = *text;
-	double unit = 0.1;
+	double number = 0, unit = 1;
 
 	if (!is_digit(*p))
 		return false;
-	for (*out = 0; is_digit(*p); p++)
-		*out = *out * 10 + (*p - '0');
+	for (; is_digit(*p); p++)
+		number = number * 10 + (*p - '0');
 	if (*p == '.') {
-		for (p++; is_digit(*p); p++, unit /= 10)
-			*out += unit * (*p - '0');
+		for (p++; is_digit(*p); p++) {
+			number = number * 10 + (*p - '0');
+			unit *= 10;
+		}
 	}
+	*out = number / unit;
 	*text = p;
 	return true;
 }

@@ -25,7 +25,7 @@ static ssize_t decode(const char *text, size_t len, unsigned char *out)
 	for (size_t i = 0; i < len; i++) {
 		const char *at = text[i] ? strchr(letters, text[i]) : NULL;
 
-		if (memchr(" \t\r\n", text[i], 4))
+		if (text[i] && strchr(" \t\r\n", text[i]))
 			continue;
 		if (over || (!at && text[i] != '=') || (at && pads))
 			return -EINVAL;
@@ -80,7 +80,9 @@ static void encode_group(const unsigned char *in, size_t n, char *out)
 			 (uint32_t)(n > 2 ? in[2] : 0);
 
 	for (size_t i = 0; i < 4; i++)
-		out[i] = i <= n ? letters[group >> (18 - 6 * i) & 63] : '=';
+		out[i] = '=';
+	for (size_t i = 0; i <= n; i++)
+		out[i] = letters[group >> (18 - 6 * i) & 63];
 }
 
 size_t pem_encode(const unsigned char *der, size_t len, char *out)
