@@ -134,6 +134,7 @@ int bundle_update(const char *path, const char *name, const char *pem, unsigned 
 
 	if (err)
 		return err;
+	ASSERT(t.at);
 	was = (struct text){.at = xstrdup(t.at), .len = t.len};
 	if (flags & BUNDLE_ALONE)
 		t.at[t.len = 0] = '\0';
@@ -160,6 +161,7 @@ int bundle_bears(const char *path, const char *name)
 
 	if (is)
 		return is;
+	ASSERT(t.at);
 	is = find_ours(&t, name, &from, &to) && from == 0;
 	if (!is && !t.st.st_nlink)
 		is = -ENOENT;
