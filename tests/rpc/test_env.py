@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import shutil
 import tempfile
 
 import pytest
@@ -358,13 +359,14 @@ def test_what_is_removed_is_gone_from_memory(guestd, size):
 
 
 @pytest.mark.local
-def test_nobody_reads_the_agents_memory(guestd, tmp_path):
+def test_nobody_reads_the_agents_memory(request, guestd):
     """Not dumpable: /proc/PID belongs to root, whoever the agent is, and there are no core dumps."""
     if os.geteuid():
         daemon = guestd()
     else:
         home = tempfile.mkdtemp(prefix="guestd-nobody-")
         os.chown(home, 65534, 65534)
+        request.addfinalizer(lambda: shutil.rmtree(home))
         daemon = guestd(directory=home, user=65534, group=65534, extra_groups=[])
     with daemon.connect() as c:
         assert c.call("proc.run", {"argv": ["sh", "-c", f"cat /proc/{daemon.pid}/environ"]})["code"] != 0
