@@ -16,13 +16,31 @@ void buf_init(struct buf *b, size_t max)
 
 void buf_fini(struct buf *b)
 {
+	if (b->secret && b->data)
+		explicit_bzero(b->data, b->cap);
 	free(b->data);
-	*b = (struct buf){.max = b->max};
+	*b = (struct buf){.max = b->max, .secret = b->secret};
 }
 
 void buf_clear(struct buf *b)
 {
 	buf_fini(b);
+}
+
+/* As realloc(3), which leaves a copy behind.  Bytes lie at the head. */
+static char *grow(struct buf *b, size_t cap)
+{
+	char *data;
+
+	if (!b->secret || !b->data)
+		return realloc(b->data, cap);
+	data = malloc(cap);
+	if (!data)
+		return NULL;
+	memcpy(data, b->data, b->tail);
+	explicit_bzero(b->data, b->cap);
+	free(b->data);
+	return data;
 }
 
 char *buf_reserve(struct buf *b, size_t len)
@@ -37,6 +55,8 @@ char *buf_reserve(struct buf *b, size_t len)
 		return b->data + b->tail;
 	if (b->head) {
 		memmove(b->data, b->data + b->head, have);
+		if (b->secret)
+			explicit_bzero(b->data + have, b->tail - have);
 		b->head = 0;
 		b->tail = have;
 		if (len <= b->cap - b->tail)
@@ -46,7 +66,7 @@ char *buf_reserve(struct buf *b, size_t len)
 	while (cap < have + len)
 		cap *= 2;
 	cap = MIN(cap, MAX(b->max, SMALLEST));
-	data = realloc(b->data, cap);
+	data = grow(b, cap);
 	if (!data)
 		return NULL;
 	b->data = data;
@@ -77,6 +97,8 @@ int buf_add(struct buf *b, const void *bytes, size_t len)
 void buf_consume(struct buf *b, size_t len)
 {
 	ASSERT(len <= buf_len(b));
+	if (b->secret && len)
+		explicit_bzero(b->data + b->head, len);
 	b->head += len;
 	if (b->head < b->tail)
 		return;

@@ -9,6 +9,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -17,7 +18,8 @@ struct buf {
 	char *data;
 	size_t head, tail; /* bytes [head, tail) are queued */
 	size_t cap;
-	size_t max; /* never holds more than this */
+	size_t max;  /* never holds more than this */
+	bool secret; /* what is consumed or moved is overwritten; set after buf_init */
 };
 
 void buf_init(struct buf *b, size_t max);

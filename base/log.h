@@ -39,8 +39,36 @@ bool log_limit_pass(struct log_limit *limit, const char *component);
 			log_line(level, component, __VA_ARGS__);                                   \
 	} while (0)
 
+/* A line of who changed what: into the ring alone.  TEXT holds no control characters. */
+void log_audit(const char *text);
+
+/*
+ * The last lines, LOG_LINES and LOG_BYTES of them at most; each has a seq, from 1 on, without holes.
+ * They are those that were written, and those of log_audit.
+ */
+#define LOG_LINE_MAX 900
+
+struct log_record {
+	uint64_t seq, time_us;
+	enum log_level level;
+	bool audit;
+	char text[LOG_LINE_MAX + 1]; /* "component: message" */
+};
+
+/* The seq that the next line will have. */
+uint64_t log_next_seq(void);
+
+/* Line SEQ, or the oldest that is kept behind it; false: none is there yet. */
+bool log_read(uint64_t seq, struct log_record *out);
+
+/* FN is called, in any thread, when there is a new line; it must not log.  NULL: nobody listens. */
+void log_set_listener(void (*fn)(void));
+
 /* Lines above LEVEL are not written.  The default is LOG_INFO. */
 void log_set_level(enum log_level level);
+
+/* "error", "warn", "info" or "debug". */
+const char *log_level_name(enum log_level level);
 
 /* False for a name that is none of error, warn, info, debug. */
 bool log_level_parse(const char *name, enum log_level *level);

@@ -46,12 +46,15 @@ struct arena *arena_new(size_t len)
 	if (a) {
 		a->len = len;
 		a->used = 0;
+		a->secret = false;
 	}
 	return a;
 }
 
 void arena_free(struct arena *a)
 {
+	if (a && a->secret)
+		explicit_bzero(a->data, a->used);
 	free(a);
 }
 

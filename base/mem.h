@@ -8,6 +8,7 @@
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -25,6 +26,7 @@ char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
  */
 struct arena {
 	size_t len, used;
+	bool secret; /* overwritten before it is freed */
 	char data[] __attribute__((aligned(16)));
 };
 

@@ -1,6 +1,7 @@
 /* guestd/chan.c - the stream of a call: data and events under credit */
 #include "guestd/chan.h"
 
+#include "guestd/activity.h"
 #include "guestd/conn.h"
 #include "guestd/req.h"
 #include "proto/limits.h"
@@ -81,6 +82,7 @@ void chan_taken(struct req *req, const struct chunk *chunk)
 {
 	struct chan *ch = &req->chan;
 
+	activity_touch();
 	list_del(&ch->link);
 	if (req->conn->credit_mode)
 		ch->credit -= chunk->len;
@@ -118,6 +120,7 @@ void chan_input(struct req *req, unsigned channel, const char *bytes, size_t len
 		}
 		ch->granted -= len;
 	}
+	activity_touch();
 	ch->input_pending += len;
 	req->conn->input_pending += len;
 	if (ch->input_ended || !ch->ops->data)

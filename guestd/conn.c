@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -202,6 +203,15 @@ static void pause_reading(struct conn *conn)
 	ev_timer_again(loop_ev(), &conn->watch);
 }
 
+/* The message that was just served held secrets: nothing of it is to stay where it was read. */
+static void forget_input(struct conn *conn)
+{
+	conn->heard_secret = false;
+	/* The beginning of one that was cut lies in what was read before, wherever. */
+	if (frame_wipe(&conn->in))
+		conn->wipe_chunk = true;
+}
+
 /* Hands out the frames that are there, as long as there is room for what they cause. */
 static void parse(struct conn *conn)
 {
@@ -214,6 +224,8 @@ static void parse(struct conn *conn)
 		r = frame_next(&conn->in, &body, &len);
 		if (r == 1)
 			dispatch(conn, body, len);
+		if (conn->heard_secret)
+			forget_input(conn);
 	}
 	if (conn->state != CONN_OPEN) {
 		conn->in.left = 0;
@@ -223,6 +235,9 @@ static void parse(struct conn *conn)
 	} else if (r == 1) {
 		pause_reading(conn);
 	}
+	if (conn->wipe_chunk)
+		explicit_bzero(read_chunk, sizeof(read_chunk));
+	conn->wipe_chunk = false;
 }
 
 static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)

@@ -38,6 +38,7 @@ struct conn {
 	unsigned number; /* for the log */
 	bool authorized;
 	bool splices;       /* its socket takes pages from a pipe for less than a copy of them */
+	bool heard_secret;  /* the message at hand holds secrets */
 	bool credit_mode;   /* hello named a window */
 	uint64_t window;    /* what each call may send at first, in credit mode */
 	uint32_t max_frame; /* longest body, both directions */
@@ -65,6 +66,7 @@ struct conn {
 	bool paused, blocked;
 	bool refused;        /* one too many: told so when it speaks */
 	bool heard;          /* it has said something */
+	bool wipe_chunk;     /* read_chunk may hold a part of a secret */
 	bool overflowed;     /* a message did not fit into the queue: to be killed */
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "guestd/audit.h"
 #include "guestd/conn.h"
 #include "guestd/frozen.h"
 #include "guestd/loop.h"
@@ -41,6 +42,8 @@ static void start_call(
 		refuse(conn, id, ERR_LIMIT, limit);
 		return;
 	}
+	req->params->secret = m->secret;
+	conn->heard_secret |= m->secret;
 	args = arena_alloc(req->params, m->args_size);
 	ASSERT(args);
 	err = args_decode(table, params, args, req->params, why, sizeof(why));
@@ -49,6 +52,8 @@ static void start_call(
 		return;
 	}
 	req->args = args;
+	if (m->changes || m->writes)
+		audit(req);
 	if (m->steps)
 		steps_start(req, args);
 	else if (m->work)

@@ -26,9 +26,9 @@ void identity_next_epoch(void)
 	self.epoch++;
 }
 
-void identity_set_cgroups(bool there)
+void identity_set_cgroups(const char *dir)
 {
-	self.cgroups = there;
+	self.cgroups = dir;
 }
 
 void identity_init(void)

@@ -2,14 +2,17 @@
 #ifndef GUESTD_IDENTITY_H
 #define GUESTD_IDENTITY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct identity {
 	char instance[33]; /* random: another one after each start of the agent */
 	char boot_id[40];  /* the kernel's; "" where /proc is not there */
 	uint64_t epoch;    /* how often the guest was resumed */
-	bool cgroups;      /* every process that the agent starts has a cgroup of its own */
+	/*
+	 * Every process that the agent starts has a cgroup of its own in this directory; NULL: none
+	 * has.
+	 */
+	const char *cgroups;
 };
 
 void identity_init(void);
@@ -18,7 +21,7 @@ const struct identity *identity(void);
 /* system.resumed.  Loop thread. */
 void identity_next_epoch(void);
 
-/* An area that finds out at its start.  Loop thread, before a listener is open. */
-void identity_set_cgroups(bool there);
+/* An area that finds out at its start; DIR stays.  Loop thread, before a listener is open. */
+void identity_set_cgroups(const char *dir);
 
 #endif

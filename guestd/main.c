@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "guestd/activity.h"
 #include "guestd/area.h"
 #include "guestd/config.h"
 #include "guestd/conn.h"
@@ -209,6 +210,7 @@ static int run(int argc, char **argv)
 	/* Nobody in the guest reads our memory or descriptors through /proc. */
 	prctl(PR_SET_DUMPABLE, 0);
 	identity_init();
+	activity_init();
 	if (start(why, sizeof(why))) {
 		log_error("main", "%s", why);
 		return 1;

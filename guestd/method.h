@@ -41,7 +41,12 @@ struct method {
 	const struct steps *steps;
 	size_t who; /* where the args name users, if has_who */
 	bool has_who;
-	bool writes;      /* starts processes or changes files: refused while the guest is frozen */
+	bool quiet; /* looks and no more: no activity of the guest (activity.h) */
+	/* Changes something in the guest: an audit line tells of each call (audit.h). */
+	bool changes;
+	/* Changes files or starts processes: the same, and it is refused while the guest is frozen. */
+	bool writes;
+	bool secret;      /* its parameters may hold secrets: overwritten when they are used up */
 	bool streams;     /* sends or takes data or events: for system.methods */
 	bool before_auth; /* hello: answered before the token matched */
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "guestd/activity.h"
 #include "guestd/conn.h"
 #include "proto/limits.h"
 
@@ -57,6 +58,8 @@ struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size
 	req->next = *bucket(conn, id);
 	*bucket(conn, id) = req;
 	conn->n_reqs++;
+	if (!m->quiet)
+		activity_call_begins();
 	conn->arena_bytes += params_len;
 	arena_total += params_len;
 	return req;
@@ -91,6 +94,8 @@ static void req_free(struct req *req)
 	list_del(&req->reply_link);
 	list_del(&req->link);
 	conn->n_reqs--;
+	if (!req->method->quiet)
+		activity_call_ends();
 	conn_flush_later(conn); /* its unread input no longer holds the connection back */
 	if (req->params)
 		params_free(req_take_params(req));

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -441,6 +442,12 @@ static int set_effective(long nr, uint32_t id)
 	return (int)sys_raw(nr, -1, id, -1, 0, 0, 0);
 }
 
+/* Other ids make the agent's memory dumpable where fs.suid_dumpable says so: prctl(2). */
+static void keep_closed(void)
+{
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 int users_assume(const struct account *account)
 {
 	int err;
@@ -459,6 +466,7 @@ int users_assume(const struct account *account)
 		err = set_effective(SYS_setresuid, account->uid);
 	if (err)
 		users_resume();
+	keep_closed();
 	return err;
 }
 
@@ -470,4 +478,5 @@ void users_resume(void)
 	ASSERT(set_effective(SYS_setresuid, own.uid) == 0);
 	ASSERT(set_effective(SYS_setresgid, own.gid) == 0);
 	ASSERT(set_groups(own.groups, (size_t)own.n_groups) == 0);
+	keep_closed();
 }

@@ -45,4 +45,5 @@ METHOD(system_shutdown) = {
 	.args = shutdown_table,
 	.args_size = sizeof(struct shutdown_args),
 	.call = shutdown_call,
+	.changes = true,
 };

@@ -31,4 +31,5 @@ METHOD(system_hostname) = {
 	.args = hostname_table,
 	.args_size = sizeof(struct hostname_args),
 	.work = hostname_work,
+	.changes = true,
 };

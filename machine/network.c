@@ -311,4 +311,5 @@ METHOD(system_network) = {
 	.args = network_table,
 	.args_size = sizeof(struct network_args),
 	.work = network_work,
+	.changes = true,
 };

@@ -30,4 +30,6 @@ METHOD(system_reseed) = {
 	.args = reseed_table,
 	.args_size = sizeof(struct reseed_args),
 	.work = reseed_work,
+	.changes = true,
+	.secret = true,
 };

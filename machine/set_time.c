@@ -31,4 +31,5 @@ METHOD(system_set_time) = {
 	.args = set_time_table,
 	.args_size = sizeof(struct set_time_args),
 	.work = set_time_work,
+	.changes = true,
 };

@@ -578,9 +578,9 @@ void *cgroup_owner_of(pid_t pid)
 
 /* Start and end */
 
-bool cgroup_available(void)
+const char *cgroup_dir(void)
 {
-	return cgroups.base.dir >= 0;
+	return cgroups.base.dir >= 0 ? cgroups.base.path : NULL;
 }
 
 int cgroup_all(void)

@@ -56,8 +56,8 @@ void cgroup_start(void);
 /* Ends in order: what is empty is removed.  Of those still held only cgroup_release is of use. */
 void cgroup_stop(void);
 
-/* For system.info: are there cgroups? */
-bool cgroup_available(void);
+/* The directory of guestd.PID; NULL where there are no cgroups. */
+const char *cgroup_dir(void);
 
 /* The directory of guestd.PID, in which all of them are; -1: there are none.  Thread: any. */
 int cgroup_all(void);

@@ -53,6 +53,7 @@ METHOD(proc_exec) = {
 	.args = exec_table,
 	.args_size = sizeof(struct exec_args),
 	.call = call,
+	.secret = true,
 	.streams = true,
 	.writes = true,
 };

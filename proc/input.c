@@ -119,4 +119,5 @@ METHOD(proc_input) = {
 	.args = input_table,
 	.args_size = sizeof(struct input_args),
 	.call = input_call,
+	.changes = true,
 };

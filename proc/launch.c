@@ -304,6 +304,8 @@ static void launch(struct process *p)
 	}
 	p->spawn = spawn_new();
 	p->spawn_arena = arena_new(spec_arena(p->spec));
+	if (p->spawn_arena)
+		p->spawn_arena->secret = true; /* it holds the environment */
 	if (!p->spawn || !p->spawn_arena) {
 		failure_set(&f, -ENOMEM, "exec", NULL, "out of memory for the new process");
 		process_fail(p, &f);

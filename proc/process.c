@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "guestd/activity.h"
 #include "guestd/area.h"
 #include "guestd/event.h"
 #include "guestd/identity.h"
@@ -35,6 +36,7 @@ static struct {
 	struct list exited; /* the oldest first */
 	size_t n_exited, exited_bytes;
 	uint64_t made;
+	uint64_t ended_us; /* CPU time of all that have exited */
 	struct ring_budget budget;
 	struct ev_timer calm;
 } processes = {
@@ -354,6 +356,14 @@ static uint64_t unread_bytes(const struct source *s)
 	return (uint64_t)MAX(n, 0);
 }
 
+static uint64_t cpu_us(const struct rusage *usage)
+{
+	const struct timeval *user = &usage->ru_utime, *system = &usage->ru_stime;
+
+	return (uint64_t)(user->tv_sec + system->tv_sec) * 1000000 +
+	       (uint64_t)(user->tv_usec + system->tv_usec);
+}
+
 static void on_exited(struct child *child, int status, const struct rusage *usage)
 {
 	struct process *p = CONTAINER_OF(child, struct process, child);
@@ -365,6 +375,8 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	p->state = PROCESS_EXITED;
 	p->exit.status = status;
 	p->exit.usage = *usage;
+	processes.ended_us += cpu_us(usage);
+	activity_touch();
 	p->exit.exited_us = clock_real_us();
 	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
 	p->exit.oom_killed = p->cgroup && cgroup_oom_kills(p->cgroup) > 0;
@@ -554,6 +566,20 @@ void process_each(void (*fn)(struct process *p, void *ctx), void *ctx)
 	}
 }
 
+static void list_one(struct process *p, void *ctx)
+{
+	struct activity_processes *out = ctx;
+
+	if (p->pid > 0 && !process_has_exited(p) && out->n < ARRAY_LEN(out->pids))
+		out->pids[out->n++] = p->pid;
+}
+
+static void list_running(struct activity_processes *out)
+{
+	out->ended_us = processes.ended_us;
+	process_each(list_one, out);
+}
+
 static int start(void)
 {
 	int err = launch_start();
@@ -569,8 +595,9 @@ static int start(void)
 		err = child_start();
 	if (!err) {
 		cgroup_start();
-		identity_set_cgroups(cgroup_available());
+		identity_set_cgroups(cgroup_dir());
 		inbox_start();
+		activity_set_lister(list_running);
 	}
 	return err;
 }

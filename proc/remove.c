@@ -38,4 +38,5 @@ METHOD(proc_remove) = {
 	.args = remove_table,
 	.args_size = sizeof(struct remove_args),
 	.call = remove_call,
+	.changes = true,
 };

@@ -243,4 +243,5 @@ METHOD(proc_run) = {
 	.args_size = sizeof(struct run_args),
 	.call = run_call,
 	.writes = true,
+	.secret = true,
 };

@@ -94,4 +94,5 @@ METHOD(proc_signal) = {
 	.args = signal_table,
 	.args_size = sizeof(struct signal_args),
 	.call = signal_call,
+	.changes = true,
 };

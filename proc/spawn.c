@@ -125,6 +125,8 @@ SYS_CHILD static void child_identity(struct spawn *s)
 			err = CALL(SYS_setresgid, a->gid, a->gid, a->gid, 0);
 		if (!err)
 			err = CALL(SYS_setresuid, a->uid, a->uid, a->uid, 0);
+		/* Other ids make memory dumpable that we share (fs.suid_dumpable, proc(5)). */
+		CALL(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0);
 	} else if (a->uid != (uid_t)CALL(SYS_geteuid, 0, 0, 0, 0) ||
 		   a->gid != (gid_t)CALL(SYS_getegid, 0, 0, 0, 0)) {
 		err = -EPERM;

@@ -1,29 +1,18 @@
 /* proc/spec.c - the spawn description, and what it means to a child */
 #include "proc/spec.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "guestd/config.h"
-#include "proc/inbox.h"
+#include "env/env.h"
+#include "proc/environ.h"
 #include "proto/limits.h"
-
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *const disconnect_choices[] = {"keep", "kill", NULL};
 
 static const char *check_id(const char *value)
 {
 	return *value && strlen(value) <= 128 ? NULL : "of 1 to 128 bytes";
-}
-
-static const char *check_target(const char *value)
-{
-	const char *kind = config()->kind == KIND_COMPUTER ? "computer" : "sandbox";
-
-	if (strcmp(value, "agent") == 0 || strcmp(value, kind) == 0)
-		return NULL;
-	return config()->kind == KIND_COMPUTER ? "computer or agent in this guest"
-					       : "sandbox or agent in this guest";
 }
 
 static const char *check_term(const char *value)
@@ -51,7 +40,7 @@ const struct arg spec_table[] = {
 	ARG(struct spec, cwd, .check = arg_abs_path),
 	ARG(struct spec, env),
 	ARG(struct spec, user),
-	ARG(struct spec, target, .check = check_target),
+	ARG(struct spec, target, .check = env_check_target),
 	ARG_NAMED(struct spec, want_stdin, "stdin"),
 	ARG(struct spec, timeout_ms),
 	ARG(struct spec, grace_ms, .dflt = 5000),
@@ -114,13 +103,8 @@ int spec_check(const struct spec *spec, struct failure *f)
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "argv names no program");
 	if (spec->login && !spec->cmd)
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "login needs cmd");
-	for (size_t i = 0; i < spec->env.n; i++) {
-		const char *name = spec->env.at[i].name;
-
-		if (!*name || strchr(name, '='))
-			return failure_set(f, ERR_BAD_PARAMS, NULL, NULL,
-				"a name in env is empty or holds a =");
-	}
+	if (env_check_run(&spec->env, f))
+		return f->err;
 	if (spec->artifacts.n > MAX_ARTIFACTS)
 		return failure_set(
 			f, ERR_BAD_PARAMS, NULL, NULL, "more than %u artifacts", MAX_ARTIFACTS);
@@ -137,76 +121,6 @@ int spec_check(const struct spec *spec, struct failure *f)
 				spec->rlimits.at[i].name);
 	}
 	return 0;
-}
-
-/* Environment: a vector of "NAME=value", later ones replacing earlier ones. */
-
-struct env {
-	const char **at;
-	size_t n;
-};
-
-static void env_remove(struct env *env, const char *name, size_t len)
-{
-	for (size_t i = 0; i < env->n; i++) {
-		if (strncmp(env->at[i], name, len) == 0 && env->at[i][len] == '=') {
-			env->at[i] = env->at[--env->n];
-			env->at[env->n] = NULL;
-			return;
-		}
-	}
-}
-
-static char *join(struct arena *arena, const char *a, char between, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b);
-	char *s = arena_copy(arena, a, n);
-
-	/* What arena_copy placed ends with a NUL; the separator goes over it. */
-	ASSERT(s && arena_copy(arena, b, m) == s + n + 1);
-	s[n] = between;
-	return s;
-}
-
-static void env_set(struct env *env, struct arena *arena, const char *name, const char *value)
-{
-	env_remove(env, name, strlen(name));
-	if (value)
-		env->at[env->n++] = join(arena, name, '=', value);
-}
-
-static const char *env_get(const struct env *env, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = 0; i < env->n; i++) {
-		if (strncmp(env->at[i], name, len) == 0 && env->at[i][len] == '=')
-			return env->at[i] + len + 1;
-	}
-	return NULL;
-}
-
-#define N_BASE_VARS 7
-
-static struct env make_env(
-	const struct spec *spec, const struct account *account, struct arena *arena)
-{
-	struct env env = {0};
-
-	env.at = arena_alloc(arena, (spec->env.n + N_BASE_VARS + 1) * sizeof(*env.at));
-	ASSERT(env.at);
-	env_set(&env, arena, "PATH", DEFAULT_PATH);
-	env_set(&env, arena, "HOME", account->home);
-	env_set(&env, arena, "USER", account->name);
-	env_set(&env, arena, "LOGNAME", account->name);
-	env_set(&env, arena, "SHELL", account->shell);
-	if (spec->pty.given)
-		env_set(&env, arena, "TERM", spec->pty.term);
-	if (inbox_path())
-		env_set(&env, arena, "GUESTD_EVENTS", inbox_path());
-	for (size_t i = 0; i < spec->env.n; i++)
-		env_set(&env, arena, spec->env.at[i].name, spec->env.at[i].value);
-	return env;
 }
 
 /* What execvp would try: the child has only to go through the list. */
@@ -240,33 +154,12 @@ static const char **make_candidates(struct arena *arena, const char *program, co
 	return list;
 }
 
-static size_t str_bytes(const char *s)
-{
-	return s ? strlen(s) + 1 : 0;
-}
-
-/* The PATH that a program is searched in: from env, its last mention. */
-static size_t path_bytes(const struct spec *spec)
-{
-	size_t most = sizeof(DEFAULT_PATH);
-
-	for (size_t i = 0; i < spec->env.n; i++) {
-		if (strcmp(spec->env.at[i].name, "PATH") == 0)
-			most = MAX(most, str_bytes(spec->env.at[i].value));
-	}
-	return most;
-}
-
 size_t spec_arena(const struct spec *spec)
 {
-	size_t n = 0, dirs = path_bytes(spec);
+	size_t n = environ_arena(spec), dirs = environ_path_bytes(spec);
 	size_t program = spec->argv.n ? strlen(spec->argv.at[0]) : 0;
 
-	for (size_t i = 0; i < spec->env.n; i++)
-		n += strlen(spec->env.at[i].name) + str_bytes(spec->env.at[i].value) + 2;
-	n += (spec->env.n + N_BASE_VARS + 1) * sizeof(char *) + sizeof(DEFAULT_PATH) +
-	     sizeof(struct account) + str_bytes(spec->pty.term) + str_bytes(inbox_path()) +
-	     (spec->shell ? sizeof(((struct account *)0)->shell) : 0) + 128;
+	n += (spec->shell ? sizeof(((struct account *)0)->shell) : 0) + 128;
 	/* Each candidate is a directory of PATH, a slash and the program. */
 	n += dirs + (dirs / 2 + 3) * sizeof(char *);
 	if (program && !strchr(spec->argv.at[0], '/'))
@@ -283,9 +176,12 @@ static const char *shell_of(const struct account *account)
 /* "-bash": by this a shell knows that it is a login shell. */
 static const char *login_name(const char *shell, struct arena *arena)
 {
-	const char *slash = strrchr(shell, '/');
+	const char *slash = strrchr(shell, '/'), *name = slash ? slash + 1 : shell;
+	char *s = arena_alloc(arena, strlen(name) + 2);
 
-	return join(arena, "", '-', slash ? slash + 1 : shell);
+	ASSERT(s);
+	snprintf(s, strlen(name) + 2, "-%s", name);
+	return s;
 }
 
 static void make_argv(const struct spec *spec, const struct account *account, struct arena *arena,
@@ -354,13 +250,13 @@ void spec_encode_argv(
 void spec_prepare(const struct spec *spec, const struct account *account, struct arena *arena,
 	struct spawn *s)
 {
-	struct env env;
+	const char **env;
 	const char *path;
 
 	s->account = *account;
-	env = make_env(spec, &s->account, arena);
-	path = env_get(&env, "PATH");
-	s->envp = env.at;
+	env = environ_make(spec, &s->account, arena);
+	path = environ_get(env, "PATH");
+	s->envp = env;
 	make_argv(spec, &s->account, arena, s);
 	s->candidates = make_candidates(arena, spec->shell ? shell_of(&s->account) : s->argv[0],
 		path ? path : "/bin:/usr/bin");

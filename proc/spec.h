@@ -14,7 +14,6 @@
 #include "proto/enc.h"
 #include "proto/err.h"
 
-enum spec_target { TARGET_SANDBOX, TARGET_COMPUTER, TARGET_AGENT };
 enum spec_on_disconnect { DISCONNECT_KEEP, DISCONNECT_KILL };
 
 struct spec {

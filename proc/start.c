@@ -91,4 +91,5 @@ METHOD(proc_start) = {
 	.args_size = sizeof(struct spec),
 	.call = start_call,
 	.writes = true,
+	.secret = true,
 };

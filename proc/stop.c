@@ -217,4 +217,5 @@ METHOD(proc_stop) = {
 	.args = stop_table,
 	.args_size = sizeof(struct stop_args),
 	.call = stop_call,
+	.changes = true,
 };

@@ -2,6 +2,7 @@
 #include "proto/frame.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "proto/limits.h"
 
@@ -9,6 +10,7 @@ void frame_init(struct frame_reader *r, uint32_t max)
 {
 	*r = (struct frame_reader){.max = max};
 	buf_init(&r->kept, FRAME_HEADER + (size_t)max + READ_CHUNK);
+	r->kept.secret = true; /* nobody knows before it is whole */
 }
 
 void frame_fini(struct frame_reader *r)
@@ -78,6 +80,27 @@ int frame_keep(struct frame_reader *r)
 	return take(r, r->left);
 }
 
+bool frame_wipe(struct frame_reader *r)
+{
+	if (r->done) {
+		explicit_bzero(buf_bytes(&r->kept), r->done);
+		return true;
+	}
+	/* Pushed memory is the pusher's, who lets us have it to the end of what is in it. */
+	explicit_bzero((char *)r->window - r->last, r->last);
+	return false;
+}
+
+/* Room for a frame as a whole: growing bit by bit would copy it again and again. */
+static int make_room(struct frame_reader *r, size_t size)
+{
+	size_t have = buf_len(&r->kept);
+
+	if (size > have && !buf_reserve(&r->kept, size - have))
+		return fail(r, "out of memory for a frame");
+	return 0;
+}
+
 size_t frame_kept(const struct frame_reader *r)
 {
 	return buf_len(&r->kept) - r->done;
@@ -96,11 +119,13 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len)
 		if (have >= size && size > FRAME_HEADER) {
 			*body = buf_bytes(&r->kept) + FRAME_HEADER;
 			*len = size - FRAME_HEADER;
-			r->done = size;
+			r->done = r->last = size;
 			return 1;
 		}
 		if (r->left == 0)
 			return 0;
+		if (make_room(r, size))
+			return -EPROTO;
 		if (take(r, MIN(size > have ? size - have : 1, r->left)))
 			return -EPROTO;
 	}
@@ -112,7 +137,8 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len)
 	if (size == 0)
 		return fail(r, "frame length is 0 or above max_frame");
 	if (size > r->left || size == FRAME_HEADER)
-		return take(r, r->left);
+		return make_room(r, size) ? -EPROTO : take(r, r->left);
+	r->last = size;
 	*body = r->window + FRAME_HEADER;
 	*len = size - FRAME_HEADER;
 	r->window += size;

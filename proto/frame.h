@@ -13,6 +13,7 @@
 #ifndef PROTO_FRAME_H
 #define PROTO_FRAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -22,6 +23,7 @@
 struct frame_reader {
 	uint32_t max;       /* longest body taken */
 	struct buf kept;    /* what earlier pushes left over */
+	size_t last;        /* bytes of the frame that was handed out last */
 	size_t done;        /* bytes of `kept` that the last frame_next handed out */
 	const char *window; /* borrowed: the rest of the last push */
 	size_t left;
@@ -42,6 +44,12 @@ int frame_next(struct frame_reader *r, const char **body, size_t *len);
 
 /* 0 or -EPROTO.  Copies what was pushed and not yet pulled, so that the pusher may have its memory back. */
 int frame_keep(struct frame_reader *r);
+
+/*
+ * Overwrites the frame that was handed out last, which held a secret; its body is gone then.  True:
+ * it had been cut, and a part of it may still lie where it was pushed from before.
+ */
+bool frame_wipe(struct frame_reader *r);
 
 /* Bytes kept inside the reader. */
 size_t frame_kept(const struct frame_reader *r);

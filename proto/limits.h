@@ -124,6 +124,13 @@
 /* Directories in one another that a walk enters. */
 #define WALK_DEPTH_MAX 32768u
 
+/*
+ * The environment that the host lays down: names and values as a process has them, and how many,
+ * because each costs some 80 bytes besides.
+ */
+#define ENV_BYTES_MAX (1u << 20)
+#define ENV_VARS_MAX  16384u
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)
@@ -136,6 +143,26 @@
 /* What system.info reads of os-release: bytes, and assignments. */
 #define OS_RELEASE_MAX  (8u << 10)
 #define OS_RELEASE_KEYS 64u
+
+/*
+ * What system.metrics and system.trim look at: mounts, the bytes of their list, and interfaces.  A
+ * guest with thousands of them has overlays of one disk.
+ */
+#define MOUNTS_MAX          256u
+#define MOUNTINFO_BYTES_MAX (256u << 10)
+#define INTERFACES_MAX      256u
+#define BLOCKS_MAX          64u
+
+/* The shortest interval of a stream of samples, in ms: each costs a worker some 0.3 ms. */
+#define METRICS_INTERVAL_MIN 10u
+
+/*
+ * A CA certificate in PEM; a bundle of them (those of distributions have 250 KiB); certificates
+ * whose subjects have the same hash, which is nearly always one.
+ */
+#define CA_PEM_MAX       (64u << 10)
+#define BUNDLE_MAX       (16u << 20)
+#define CA_SAME_HASH_MAX 100u
 
 /*
  * Output rings of all processes, or a quarter of the guest's memory where that is less; beyond it a

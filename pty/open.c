@@ -33,6 +33,7 @@ METHOD(pty_open) = {
 	.args = open_table,
 	.args_size = sizeof(struct open_args),
 	.call = open_call,
+	.secret = true,
 	.streams = true,
 	.writes = true,
 };

@@ -54,4 +54,5 @@ METHOD(pty_resize) = {
 	.args = resize_table,
 	.args_size = sizeof(struct resize_args),
 	.call = resize_call,
+	.changes = true,
 };

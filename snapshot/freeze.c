@@ -20,4 +20,5 @@ METHOD(system_freeze) = {
 	.args = freeze_table,
 	.args_size = sizeof(struct freeze_plan),
 	.call = freeze_call,
+	.changes = true,
 };

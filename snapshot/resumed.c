@@ -2,7 +2,7 @@
  * snapshot/resumed.c - system.resumed: what is to be made right after a restore or a clone
  *
  * In this order: file systems thaw, since the next steps may write; the clock; randomness, before
- * anything is drawn; name and machine id; then, on the loop, the connections of the host that was,
+ * anything is drawn; name and machine id; then, on the loop, variables, the connections of the host that was,
  * and last the processes, who find all of it done.
  */
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "env/env.h"
 #include "guestd/conn.h"
 #include "guestd/event.h"
 #include "guestd/identity.h"
@@ -31,11 +32,19 @@
 
 #define KEY_MAX 128u
 
+/* The parameters of env.set. */
+struct resumed_env {
+	struct env_set_args set;
+	bool given;
+};
+BUILD_ASSERT(offsetof(struct resumed_env, set) == 0); /* its table is env.set's */
+
 struct resumed_args {
 	uint64_t time_us;
 	struct bytes entropy;
 	const char *hostname, *key;
 	bool machine_id;
+	struct resumed_env env;
 };
 
 static const char *key_check(const char *key)
@@ -48,6 +57,7 @@ static const struct arg resumed_table[] = {
 	ARG(struct resumed_args, entropy),
 	ARG(struct resumed_args, hostname, .check = name_check),
 	ARG(struct resumed_args, machine_id),
+	ARG_MAP(struct resumed_args, env, env_set_table),
 	ARG(struct resumed_args, key, .check = key_check),
 	ARG_END,
 };
@@ -133,6 +143,14 @@ static void tell(const struct resume *r)
 		(unsigned long long)identity()->epoch, (long long)r->step_us);
 }
 
+static int set_env(struct resume *r)
+{
+	const struct resumed_env *env = &r->args->env;
+	struct env_change change;
+
+	return env->given ? env_set(&env->set, &change, &r->failure) : 0;
+}
+
 static void finish(struct resume *r)
 {
 	identity_next_epoch();
@@ -151,6 +169,8 @@ static void on_done(struct job *job)
 	struct resume *r = CONTAINER_OF(job, struct resume, job);
 
 	going = NULL;
+	if (!r->err)
+		r->err = set_env(r);
 	if (!r->err)
 		finish(r);
 	else if (r->req)
@@ -214,4 +234,6 @@ METHOD(system_resumed) = {
 	.args = resumed_table,
 	.args_size = sizeof(struct resumed_args),
 	.call = resumed_call,
+	.changes = true,
+	.secret = true,
 };

@@ -12,4 +12,5 @@ METHOD(system_thaw) = {
 	.name = "system.thaw",
 	.doc = "Thaws what system.freeze has frozen; nothing frozen is no error.",
 	.call = thaw_call,
+	.changes = true,
 };

@@ -11,8 +11,10 @@ static const struct {
 } features[] = {
 	{"attach", "proc.attach"},
 	{"credit", "hello"},
+	{"env", "env.set"},
 	{"events", "system.events"},
 	{"exec", "proc.exec"},
+	{"metrics", "system.metrics"},
 	{"pty", "pty.resize"},
 };
 

@@ -39,6 +39,8 @@ static const struct {
 	{"max_data", MAX_DATA},
 	{"max_depth", MAX_DEPTH},
 	{"max_elements", MAX_ELEMENTS},
+	{"max_env", ENV_BYTES_MAX},
+	{"max_env_vars", ENV_VARS_MAX},
 	{"max_events", MAX_EVENTS},
 	{"max_exited", MAX_EXITED},
 	{"max_params", ARENA_CONN_MAX},
@@ -116,5 +118,7 @@ METHOD(hello) = {
 	.args = hello_table,
 	.args_size = sizeof(struct hello_args),
 	.call = hello_call,
+	.quiet = true,
+	.secret = true,
 	.before_auth = true,
 };

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -23,6 +22,7 @@
 #include "proto/limits.h"
 #include "proto/version.h"
 #include "system/features.h"
+#include "system/rss.h"
 
 struct os_pair {
 	const char *key, *value;
@@ -123,21 +123,6 @@ static void read_machine_id(struct info *info)
 		snprintf(info->machine_id, sizeof(info->machine_id), "%.32s", text);
 }
 
-/* statm and status may be off by megabytes: threads add up what they fault in, proc(5). */
-static void read_rss(struct info *info)
-{
-	char text[1024];
-	const char *rss = NULL;
-	struct rusage usage;
-
-	if (fd_read_file("/proc/self/smaps_rollup", text, sizeof(text)) > 0)
-		rss = strstr(text, "\nRss:");
-	if (rss)
-		info->rss = strtoull(rss + strlen("\nRss:"), NULL, 10) * 1024;
-	else if (getrusage(RUSAGE_SELF, &usage) == 0)
-		info->rss = (uint64_t)usage.ru_maxrss * 1024; /* at its highest */
-}
-
 static void info_work(struct job *job)
 {
 	struct info *info = CONTAINER_OF(job, struct info, job);
@@ -147,7 +132,7 @@ static void info_work(struct job *job)
 	uname(&info->uts);
 	read_os(info);
 	read_machine_id(info);
-	read_rss(info);
+	info->rss = rss_bytes();
 	info->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	if (sysinfo(&mem) == 0)
 		info->memory = (uint64_t)mem.totalram * mem.mem_unit;
@@ -183,7 +168,7 @@ static void encode_info(const struct info *info, struct enc *e)
 	enc_kv_bool(e, "init", getpid() == 1);
 	enc_kv_uint(e, "cpus", (uint64_t)MAX(info->cpus, 1));
 	enc_kv_uint(e, "memory", info->memory);
-	enc_kv_bool(e, "cgroup2", identity()->cgroups);
+	enc_kv_bool(e, "cgroup2", identity()->cgroups != NULL);
 	enc_kv_str(e, "process_trees", identity()->cgroups ? "cgroup2" : "session");
 	enc_kv_uint(e, "rss", info->rss);
 	enc_kv_str(e, "instance", identity()->instance);

@@ -24,7 +24,7 @@ static void encode_method(const struct method *m, struct enc *e)
 	struct row_ctx c = {.e = e};
 	size_t mark;
 
-	enc_map_end(e, enc_map_begin(e), 4);
+	enc_map_end(e, enc_map_begin(e), 5);
 	enc_kv_str(e, "name", m->name);
 	enc_str(e, "params");
 	mark = enc_array_begin(e);
@@ -32,6 +32,7 @@ static void encode_method(const struct method *m, struct enc *e)
 		args_each(m->args, encode_param, &c);
 	enc_array_end(e, mark, c.n);
 	enc_kv_bool(e, "streams", m->streams);
+	enc_kv_bool(e, "changes", m->changes || m->writes);
 	enc_kv_str(e, "doc", m->doc);
 }
 

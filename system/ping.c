@@ -19,4 +19,5 @@ METHOD(system_ping) = {
 	.name = "system.ping",
 	.doc = "Says the time: the agent is there.",
 	.call = ping_call,
+	.quiet = true,
 };

@@ -45,6 +45,16 @@ def test_resumed_counts_and_drops_the_others(agent, client):
     assert client.call("system.resumed")["epoch"] == client.call("system.resumed")["epoch"] - 1
 
 
+def test_resumed_sets_variables(client):
+    client.call("system.resumed", {"env": {"scope": "workspace", "vars": {"FROM_RESUME": "bytes=exact "}, "secret": True}})
+    assert client.call("proc.run", {"cmd": "echo \"$FROM_RESUME\""})["stdout"] == b"bytes=exact \n"
+    assert {v["name"]: (v["scope"], v["secret"], "value" in v) for v in client.call("env.list", {"scope": "workspace"})} == {
+        "FROM_RESUME": ("workspace", True, False)}
+    client.call("env.unset", {"scope": "workspace", "names": ["FROM_RESUME"]})
+    for env in ({"vars": {"1x": "y"}}, {"scope": "galaxy", "vars": {}}, {"values": {}}, {}):
+        assert error_of(client.call, "system.resumed", {"env": env}).code == "bad_params", env
+
+
 def test_resumed_thaws(client):
     client.call("system.freeze", {"processes": False})
     client.call("system.resumed")

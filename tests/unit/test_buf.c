@@ -129,6 +129,28 @@ static void test_memory_goes(void **state)
 }
 
 /* Against a plain array that never wraps. */
+/* Bytes that may not stay behind: in what was consumed, and in what is behind a move. */
+static void test_secret(void **state)
+{
+	static const char zero[64];
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 4096);
+	b.secret = true;
+	assert_int_equal(buf_add(&b, LIT("0123456789abcdef")), 0);
+	buf_consume(&b, 8);
+	assert_memory_equal(b.data, zero, 8);
+	assert_memory_equal(buf_bytes(&b), "89abcdef", 8);
+	assert_non_null(buf_reserve(&b, 500)); /* moves to the front */
+	assert_memory_equal(b.data, "89abcdef", 8);
+	assert_memory_equal(b.data + 8, zero, 8);
+	assert_non_null(buf_reserve(&b, 2000)); /* grows */
+	assert_memory_equal(buf_bytes(&b), "89abcdef", 8);
+	buf_fini(&b);
+	assert_true(b.secret);
+}
+
 static void test_random(void **state)
 {
 	enum { MAX_LEN = 9000, ALL = 1 << 20 };
@@ -175,6 +197,7 @@ int main(void)
 		cmocka_unit_test(test_huge_lengths),
 		cmocka_unit_test(test_reserve_commit),
 		cmocka_unit_test(test_memory_goes),
+		cmocka_unit_test(test_secret),
 		cmocka_unit_test(test_random),
 	};
 

@@ -322,6 +322,36 @@ static void random_stream(uint32_t seed)
 	free(stream);
 }
 
+/* A frame that held a secret: gone from where it was pushed, or from what was kept of it. */
+static void test_wipe(void **state)
+{
+	char whole[] = "\0\0\0\6secret\0\0\0\4next", cut[] = "\0\0\0\6sec";
+	struct frame_reader r;
+	const char *body;
+	size_t len;
+
+	(void)state;
+	frame_init(&r, 100);
+	frame_push(&r, whole, sizeof(whole) - 1);
+	assert_int_equal(frame_next(&r, &body, &len), 1);
+	assert_memory_equal(body, "secret", 6);
+	assert_false(frame_wipe(&r));
+	assert_memory_equal(whole, "\0\0\0\0\0\0\0\0\0\0", 10);
+	assert_int_equal(frame_next(&r, &body, &len), 1);
+	assert_memory_equal(body, "next", 4);
+	assert_int_equal(frame_next(&r, &body, &len), 0);
+
+	frame_push(&r, cut, sizeof(cut) - 1);
+	assert_int_equal(frame_next(&r, &body, &len), 0);
+	frame_push(&r, LIT("ret"));
+	assert_int_equal(frame_next(&r, &body, &len), 1);
+	assert_memory_equal(body, "secret", 6);
+	assert_true(frame_wipe(&r));
+	assert_memory_equal(body, "\0\0\0\0\0\0", 6);
+	assert_int_equal(frame_next(&r, &body, &len), 0);
+	frame_fini(&r);
+}
+
 static void test_random(void **state)
 {
 	(void)state;
@@ -342,6 +372,7 @@ int main(void)
 		cmocka_unit_test(test_max_edge),
 		cmocka_unit_test(test_keep_edge),
 		cmocka_unit_test(test_header),
+		cmocka_unit_test(test_wipe),
 		cmocka_unit_test(test_random),
 	};
 
