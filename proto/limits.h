@@ -110,6 +110,21 @@
 /* Directories in one another that a walk enters. */
 #define WALK_DEPTH_MAX 32768u
 
+/*
+ * Listening sockets that are told of.  A guest that has more of them is up to something; one scan
+ * of so many takes some milliseconds of a worker.
+ */
+#define MAX_PORTS 4096u
+
+/* Calls of net.watch: each has a picture of its own of all ports. */
+#define MAX_PORT_WATCHES 64u
+
+/* Calls of net.wait: each is looked at after every scan. */
+#define MAX_PORT_WAITS 1024u
+
+/* Calls of net.dial, all connections together: a descriptor each. */
+#define MAX_TUNNELS 4096u
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)

@@ -12,7 +12,9 @@ static const struct {
 	{"attach", "proc.attach"},
 	{"credit", "hello"},
 	{"events", "system.events"},
+	{"dial", "net.dial"},
 	{"exec", "proc.exec"},
+	{"ports", "net.watch"},
 	{"pty", "pty.resize"},
 };
 
