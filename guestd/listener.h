@@ -6,6 +6,7 @@
 #ifndef GUESTD_LISTENER_H
 #define GUESTD_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -15,5 +16,8 @@ MUST_CHECK int listeners_start(char *why, size_t why_len);
 
 /* Closes them and removes the Unix sockets. */
 void listeners_stop(void);
+
+/* Is FD, a connected Unix socket, connected to the address of one of them? */
+bool listener_is_peer(int fd);
 
 #endif
