@@ -58,7 +58,7 @@ struct port_wait {
 	unsigned turn; /* which of several candidates is next */
 	ev_tstamp pause, not_before;
 	pid_t pid; /* of the one that is tried */
-	char seen[ADDRESS_TEXT_MAX]; /* where something listened, though nothing was accepted */
+	char seen[ADDRESS_TEXT_MAX]; /* where something listened, though it took no connection so far */
 };
 
 static unsigned n_waits;
@@ -104,7 +104,6 @@ static void attempt_failed(struct port_wait *w)
 {
 	w->connecting = false;
 	ev_timer_stop(loop_ev(), &w->attempt);
-	address_text(&w->connect.at[0], w->seen);
 	w->pause = MIN(MAX(2 * w->pause, PAUSE_MIN), PAUSE_MAX);
 	w->not_before = loop_now() + w->pause;
 	w->turn++;
@@ -148,6 +147,7 @@ static bool choose(const struct port_wait *w, const struct port *p, struct addre
 
 static void try_candidate(struct port_wait *w, const struct port *p, const struct address *a)
 {
+	address_text(a, w->seen);
 	w->connecting = true;
 	w->pid = p->pid;
 	w->connect.at[0] = *a;
