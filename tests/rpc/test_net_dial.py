@@ -207,8 +207,8 @@ def test_a_server_that_does_not_accept(client, tmp_path):
         accept(sock).close()
         for other in others:
             other.close()
-        threading.Thread(target=lambda: [accept(sock) for _ in range(4)], daemon=True).start()
-        call.event("connected")
+        with Server(sock=sock):
+            call.event("connected")
         call.cancel()
         assert error_of(call.wait).code == "canceled"
 
