@@ -212,7 +212,8 @@ def test_it_survives_a_tunnel_that_fails(plain):  # noqa: F811
     port = free_port()
     with forward(plain, f"0:{port}") as (process, address):
         for _ in range(3):
-            with socket.create_connection(address, TIMEOUT) as local, pytest.raises(ConnectionResetError):
+            # As soon as during connect(2), which looks again when it wakes up.
+            with pytest.raises(ConnectionResetError), socket.create_connection(address, TIMEOUT) as local:
                 local.recv(1)
         with Server(sock=listener(port=port)):
             assert exchange(address, b"now") == b"now"
