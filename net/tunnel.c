@@ -241,6 +241,11 @@ static bool tunnel_pull(void *owner, size_t max, struct chunk *chunk)
 	if (!t->n_pulled) {
 		if (t->peer_ended || t->fd < 0)
 			return false;
+		if (t->dry) {
+			t->dry = false;
+			ev_io_start(loop_ev(), &t->readable);
+			return false;
+		}
 		make_room();
 		n = recv(t->fd, shared, MIN(max, sizeof(shared)), MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -254,6 +259,8 @@ static bool tunnel_pull(void *owner, size_t max, struct chunk *chunk)
 		holder = t;
 		t->pulled = shared;
 		t->n_pulled = (size_t)n;
+		/* A message or two, not a flood: what follows is worth a wait, not another look. */
+		t->dry = n < (ssize_t)SMALL_DATA && (size_t)n < max;
 	}
 	*chunk = (struct chunk){
 		.channel = CHANNEL_OUT, .bytes = t->pulled, .len = MIN(max, t->n_pulled)};

@@ -41,6 +41,7 @@ struct tunnel {
 	uint64_t sent, received;    /* passed on to the socket, to the client */
 	bool client_ended, shut;    /* the client sends no more; the peer was told */
 	bool peer_ended;
+	bool dry; /* the last read took all that there was */
 	int err;                    /* of the socket */
 	const char *stage;          /* and where */
 };
