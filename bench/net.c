@@ -265,8 +265,7 @@ static void hang_up(uint32_t id)
 {
 	struct client_msg msg;
 
-	if (client_cancel(net.client, id) < 0 ||
-		client_response(net.client, id, -1, &msg) < 0)
+	if (client_cancel(net.client, id) < 0 || client_response(net.client, id, -1, &msg) < 0)
 		give_up("net.dial: %s", client_why(net.client));
 }
 
@@ -331,7 +330,8 @@ static void print_rates(const struct options *o, char what, const char *title)
 	for (size_t i = 0; i < n; i++) {
 		printf("  %-36s %7.0f", cs[i].name, samples_quantile(&cs[i].all, 0.5));
 		if (cs[i].daemon)
-			printf("   %20.1f   %13.2f   >= 0.70", samples_quantile(&cs[i].cpu, 0.5) * MIB,
+			printf("   %20.1f   %13.2f   >= 0.70",
+				samples_quantile(&cs[i].cpu, 0.5) * MIB,
 				contest_ratio(&cs[i], &cs[1]));
 		puts("");
 	}
@@ -469,7 +469,8 @@ void bench_net(const struct options *o)
 	net.server_pid = start(listener, serve);
 	net.copier = xasprintf("%s/copier.sock", files_dir());
 	copier = unix_addr(net.copier);
-	net.copier_pid = start(listen_on(AF_UNIX, (struct sockaddr *)&copier, sizeof(copier)), copy);
+	net.copier_pid =
+		start(listen_on(AF_UNIX, (struct sockaddr *)&copier, sizeof(copier)), copy);
 	net.socat_pid = start_socat();
 	net.client = guestd_client(WINDOW);
 

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/list.h"
 #include "base/mem.h"
 #include "ctl/command.h"
 #include "ctl/interrupt.h"
@@ -38,11 +37,10 @@
 #define MAX_FORWARDED MAX_CALLS
 
 struct forwarded {
-	struct list link;
 	unsigned number;
 	uint32_t id;
-	int fd;         /* -1: the local program is gone */
-	struct buf out; /* for it */
+	int fd;          /* -1: the local program is gone */
+	struct buf out;  /* for it */
 	uint32_t unpaid; /* written, and not granted to the agent so far */
 	bool in_ended;   /* it has sent all, and the agent knows */
 	bool out_ended;  /* the server has sent all */
@@ -55,7 +53,7 @@ struct forward {
 	struct client *client;
 	uint64_t port; /* of the guest */
 	int listener;
-	struct list all;
+	struct forwarded *all[MAX_FORWARDED];
 	size_t n;
 	unsigned serial;
 	char bytes[MAX_DATA];
@@ -114,8 +112,8 @@ static bool parse_what(char *what, struct place *place, uint64_t *port)
 
 static int listen_at(struct forward *f, const struct place *place)
 {
-	cleanup_fd int fd = socket(
-		place->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_fd int fd =
+		socket(place->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int on = 1;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
@@ -147,10 +145,8 @@ static int tell_place(const struct forward *f)
 
 /* One connection */
 
-static void drop(struct forward *f, struct forwarded *w)
+static void drop(struct forwarded *w)
 {
-	list_del(&w->link);
-	f->n--;
 	fd_close(&w->fd);
 	buf_fini(&w->out);
 	free(w);
@@ -262,11 +258,9 @@ static void on_response(struct forward *f, struct forwarded *w, const struct val
 
 static struct forwarded *find(const struct forward *f, uint32_t id)
 {
-	list_each(link, &f->all) {
-		struct forwarded *w = CONTAINER_OF(link, struct forwarded, link);
-
-		if (w->id == id && !w->answered)
-			return w;
+	for (size_t i = 0; i < f->n; i++) {
+		if (f->all[i]->id == id && !f->all[i]->answered)
+			return f->all[i];
 	}
 	return NULL;
 }
@@ -316,8 +310,7 @@ static int take_connection(struct forward *f)
 	w->fd = fd;
 	w->number = ++f->serial;
 	buf_init(&w->out, FORWARD_WINDOW);
-	list_add_tail(&f->all, &w->link);
-	f->n++;
+	f->all[f->n++] = w;
 	e = client_begin(f->client, "net.dial", &w->id);
 	enc_map_end(e, enc_map_begin(e), 1);
 	enc_kv_uint(e, "port", f->port);
@@ -356,36 +349,40 @@ static int serve_one(struct forward *f, struct forwarded *w, const struct pollfd
 /* Those whose call is over, and who have had all of it. */
 static void bury(struct forward *f)
 {
-	list_each_safe(link, &f->all) {
-		struct forwarded *w = CONTAINER_OF(link, struct forwarded, link);
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct forwarded *w = f->all[i];
 
 		if (w->answered && (w->fd < 0 || buf_len(&w->out) == 0))
-			drop(f, w);
+			drop(w);
+		else
+			f->all[n++] = w;
 	}
+	f->n = n;
 }
 
 /* One turn: 0; -errno, of the agent; or the number of a signal. */
 static int serve(struct forward *f, bool more)
 {
-	size_t n = 0, i = 3;
+	const struct pollfd *p = f->polled + 3;
 	int err = 0;
 
-	f->polled[0] = (struct pollfd){
-		.fd = client_fd(f->client), .events = client_events(f->client)};
+	f->polled[0] =
+		(struct pollfd){.fd = client_fd(f->client), .events = client_events(f->client)};
 	f->polled[1] = (struct pollfd){.fd = interrupt_fd(), .events = POLLIN};
-	f->polled[2] = (struct pollfd){
-		.fd = f->n < MAX_FORWARDED ? f->listener : -1, .events = POLLIN};
-	list_each(link, &f->all)
-		f->polled[3 + n++] = interest(f, CONTAINER_OF(link, struct forwarded, link));
-	if (poll(f->polled, 3 + n, more ? 0 : -1) < 0)
+	f->polled[2] =
+		(struct pollfd){.fd = f->n < MAX_FORWARDED ? f->listener : -1, .events = POLLIN};
+	for (size_t i = 0; i < f->n; i++)
+		f->polled[3 + i] = interest(f, f->all[i]);
+	if (poll(f->polled, 3 + f->n, more ? 0 : -1) < 0)
 		return errno == EINTR ? 0 : -errno;
 	if (f->polled[1].revents)
 		return interrupt_hear();
-	list_each(link, &f->all) {
-		err = serve_one(f, CONTAINER_OF(link, struct forwarded, link), &f->polled[i++]);
-		if (err)
-			return err;
-	}
+	for (size_t i = 0; i < f->n && !err; i++)
+		err = serve_one(f, f->all[i], &p[i]);
+	if (err)
+		return err;
 	err = f->polled[2].revents ? 1 : 0;
 	for (int k = 0; k < BATCH && err > 0 && f->n < MAX_FORWARDED; k++)
 		err = take_connection(f);
@@ -436,15 +433,15 @@ static int run(struct ctl *ctl, int argc, char **argv)
 	if (optind + 1 != argc)
 		return ctl_usage(ctl, "give one [ADDR:]LPORT:PORT");
 	if (!parse_what(argv[optind], &place, &port))
-		return ctl_usage(ctl, "a forward is [ADDR:]LPORT:PORT, with an IP address and numbers");
+		return ctl_usage(
+			ctl, "a forward is [ADDR:]LPORT:PORT, with an IP address and numbers");
 	f = xcalloc(1, sizeof(*f));
 	f->ctl = ctl;
 	f->port = port;
 	f->listener = -1;
-	list_init(&f->all);
 	status = start(f, &place);
-	while (!list_empty(&f->all))
-		drop(f, LIST_FIRST(&f->all, struct forwarded, link));
+	for (size_t i = 0; i < f->n; i++)
+		drop(f->all[i]);
 	fd_close(&f->listener);
 	free(f);
 	return status;

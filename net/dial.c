@@ -173,18 +173,18 @@ static bool is_inbox(const char *path)
 static void dial_work(struct job *job)
 {
 	struct dial *d = CONTAINER_OF(job, struct dial, job);
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_fd int fd = -1;
 
 	d->err = 0;
-	if (fd < 0)
+	d->own = is_inbox(d->addr.sun_path);
+	if (d->own)
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&d->addr, d->addr_len) < 0)
 		d->err = -errno;
-	else if (is_inbox(d->addr.sun_path))
+	else if (is_own_listener(fd))
 		d->own = true;
-	else if (connect(fd, (const struct sockaddr *)&d->addr, d->addr_len) < 0)
-		d->err = -errno;
 	else
-		d->own = is_own_listener(fd);
-	if (!d->err && !d->own)
 		d->fd = take_fd(&fd);
 }
 

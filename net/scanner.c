@@ -369,8 +369,8 @@ int scan_failure(struct failure *f, int err)
 	if (err == ERR_LIMIT)
 		return failure_set(f, err, NULL, NULL,
 			"more than max_ports (%u) addresses are listened on", MAX_PORTS);
-	return failure_set(f, err, NULL, NULL, "cannot find out which sockets listen: %s",
-		strerror(-err));
+	return failure_set(
+		f, err, NULL, NULL, "cannot find out which sockets listen: %s", strerror(-err));
 }
 
 /* The journal */

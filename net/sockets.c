@@ -23,7 +23,7 @@
 #define DUMP_TIMEOUT_S 5
 
 /* Of the same address and port, SO_REUSEPORT: more sockets than MAX_PORTS, but not without end. */
-#define MAX_SOCKETS (4 * MAX_PORTS)
+#define MAX_SOCKETS (4 * (size_t)MAX_PORTS)
 
 static int add(struct sockets *s, const struct listening *l)
 {

@@ -87,8 +87,9 @@ static void answer_error(struct tunnel *t)
 	int err = t->err == -EPIPE ? -ECONNRESET : t->err;
 
 	failure_set(&f, err, t->stage, NULL,
-		err == -ECONNRESET ? "the peer reset the connection; %llu bytes were sent, %llu received"
-				   : "the connection broke; %llu bytes were sent, %llu received",
+		err == -ECONNRESET
+			? "the peer reset the connection; %llu bytes were sent, %llu received"
+			: "the connection broke; %llu bytes were sent, %llu received",
 		(unsigned long long)t->sent, (unsigned long long)t->received);
 	tunnel_refuse(t, &f);
 }
@@ -192,7 +193,8 @@ static void tunnel_data(void *owner, unsigned channel, const char *bytes, size_t
 	if (n == len)
 		return;
 	if (buf_add(&t->queue, bytes + n, len - n) < 0)
-		conn_goodbye(t->req->conn, ERR_LIMIT, "max_unread_input: the peer reads nothing of it");
+		conn_goodbye(
+			t->req->conn, ERR_LIMIT, "max_unread_input: the peer reads nothing of it");
 	else if (t->fd >= 0)
 		ev_io_start(loop_ev(), &t->writable);
 }
@@ -306,8 +308,8 @@ static const struct chan_ops chan_ops = {
 int tunnel_open(struct tunnel *t, struct req *req, struct failure *f)
 {
 	if (n_tunnels == MAX_TUNNELS)
-		return failure_set(f, ERR_LIMIT, NULL, NULL, "max_tunnels (%u) calls are open already",
-			MAX_TUNNELS);
+		return failure_set(f, ERR_LIMIT, NULL, NULL,
+			"max_tunnels (%u) calls are open already", MAX_TUNNELS);
 	n_tunnels++;
 	t->req = req;
 	t->fd = -1;

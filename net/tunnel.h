@@ -34,16 +34,16 @@ struct tunnel {
 	/* private */
 	int fd; /* -1: not connected so far */
 	struct ev_io readable, writable;
-	struct buf queue;           /* from the client, and not taken by the socket */
-	const char *pulled;         /* from the socket, and not taken by the client */
+	struct buf queue;   /* from the client, and not taken by the socket */
+	const char *pulled; /* from the socket, and not taken by the client */
 	size_t n_pulled;
-	char *own;                  /* where they lie once another tunnel reads; or NULL */
-	uint64_t sent, received;    /* passed on to the socket, to the client */
-	bool client_ended, shut;    /* the client sends no more; the peer was told */
+	char *own;               /* where they lie once another tunnel reads; or NULL */
+	uint64_t sent, received; /* passed on to the socket, to the client */
+	bool client_ended, shut; /* the client sends no more; the peer was told */
 	bool peer_ended;
-	bool dry; /* the last read took all that there was */
-	int err;                    /* of the socket */
-	const char *stage;          /* and where */
+	bool dry;          /* the last read took all that there was */
+	int err;           /* of the socket */
+	const char *stage; /* and where */
 };
 
 /* Turns REQ into the stream.  0; ERR_LIMIT, with F filled, and nothing has happened. */

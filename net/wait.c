@@ -58,7 +58,8 @@ struct port_wait {
 	unsigned turn; /* which of several candidates is next */
 	ev_tstamp pause, not_before;
 	pid_t pid; /* of the one that is tried */
-	char seen[ADDRESS_TEXT_MAX]; /* where something listened, though it took no connection so far */
+	char seen
+		[ADDRESS_TEXT_MAX]; /* where something listened, though it took no connection so far */
 };
 
 static unsigned n_waits;
@@ -222,8 +223,8 @@ static void fail_exited(struct req *req, const struct process *p)
 	struct failure f;
 
 	x.artifacts = NULL; /* they may be longer than a frame, and proc.wait has them */
-	failure_set(&f, ERR_NOT_FOUND, NULL, NULL,
-		"the process %s has exited: `data` tells how", p->id);
+	failure_set(&f, ERR_NOT_FOUND, NULL, NULL, "the process %s has exited: `data` tells how",
+		p->id);
 	f.data = encode_exit;
 	f.data_ctx = &x;
 	req_fail_with(req, &f);
@@ -285,8 +286,8 @@ static int check(const struct wait_args *a, struct address host[MAX_ADDRESSES], 
 		return failure_set(
 			f, ERR_NOT_FOUND, NULL, NULL, "no process has the id %.150s", a->id);
 	if (n_waits == MAX_PORT_WAITS)
-		return failure_set(f, ERR_LIMIT, NULL, NULL, "max_port_waits (%u) calls wait already",
-			MAX_PORT_WAITS);
+		return failure_set(f, ERR_LIMIT, NULL, NULL,
+			"max_port_waits (%u) calls wait already", MAX_PORT_WAITS);
 	return 0;
 }
 

@@ -16,8 +16,8 @@ static void test_a_line(void **state)
 
 	(void)state;
 	/* Words of an address are in the machine's order; this one's is little-endian. */
-	assert_true(sockets_parse("   0: 0100007F:1F90 00000000:0000 0A" REST "12345 1 0000 100 0\n",
-		AF_INET, &l));
+	assert_true(sockets_parse(
+		"   0: 0100007F:1F90 00000000:0000 0A" REST "12345 1 0000 100 0\n", AF_INET, &l));
 	assert_int_equal(l.port, 8080);
 	assert_int_equal(l.inode, 12345);
 	listening_text(&l, text);
@@ -98,8 +98,9 @@ static void assert_parses(const char *host, size_t n, const char *first)
 
 static void test_hosts(void **state)
 {
-	static const char *const bad[] = {"", ".", "localhost..", ".localhost", "127.1", "1.2.3.4.5",
-		"0x7f.0.0.1", "2130706433", "[::1]", "::1%", "host", " 127.0.0.1", "::g"};
+	static const char *const bad[] = {"", ".", "localhost..", ".localhost", "127.1",
+		"1.2.3.4.5", "0x7f.0.0.1", "2130706433", "[::1]", "::1%", "host", " 127.0.0.1",
+		"::g"};
 	struct address at[MAX_ADDRESSES];
 	struct failure f;
 
