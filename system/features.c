@@ -11,8 +11,8 @@ static const struct {
 } features[] = {
 	{"attach", "proc.attach"},
 	{"credit", "hello"},
-	{"events", "system.events"},
 	{"dial", "net.dial"},
+	{"events", "system.events"},
 	{"exec", "proc.exec"},
 	{"ports", "net.watch"},
 	{"pty", "pty.resize"},

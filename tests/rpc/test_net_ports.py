@@ -265,28 +265,30 @@ def test_a_port_that_stays_is_never_told_while_others_come_and_go(client):
 
 def test_a_client_that_does_not_read_gets_what_is_left(agent):
     """It misses nothing but what came and went, however many."""
-    with agent.connect() as slow, agent.connect() as quick, listener() as stays:
+    with agent.connect() as slow, agent.connect() as quick, listener("127.0.0.4") as stays:
         call = watch(slow)
         other = watch(quick)
+        mine = {port_of(stays)}
         for _ in range(rounds(20)):
-            socks = [listener() for _ in range(50)]
+            socks = [listener("127.0.0.4") for _ in range(50)]
+            mine |= {port_of(sock) for sock in socks}
             seen_until_now(other)
             for sock in socks:
                 sock.close()
             seen_until_now(other)
-        with listener() as last:
-            call.pump(lambda: changes(call, port_of(last)), LONG, "the last one")
-            now = {}
+        with listener("127.0.0.4") as last:
+            call.pump(lambda: ("opened", "127.0.0.4") in changes(call, port_of(last))[-1:], LONG, "the last one")
+            mine.discard(port_of(last))
+            now = set()
             for event in call.events:
                 if event["type"] == "ready":
-                    now = {p["port"] for p in event["ports"]}
-                elif event["type"] == "opened":
+                    now = {p["port"] for p in event["ports"]} & mine
+                elif event["port"] in mine and event["type"] == "opened":
                     assert event["port"] not in now
                     now.add(event["port"])
-                else:
+                elif event["port"] in mine:
                     now.remove(event["port"])
-            assert {port_of(stays), port_of(last)} <= now
-            assert now == {p["port"] for p in slow.call("net.ports")}
+            assert now == {port_of(stays)}
 
 
 def test_watches_have_a_limit(agent):
@@ -332,7 +334,7 @@ def test_system_events_tell_of_ports(guestd):
         closed = told()[1]
         assert (closed["type"], closed["address"], closed["pid"]) == ("port_closed", "127.0.0.1", pid)
         assert opened["seq"] < closed["seq"]
-        assert [e["type"] for e in events.events if e["type"].startswith("port")] == ["port_opened", "port_closed"]
+        assert len(told()) == 2
 
 
 def test_what_changed_while_nobody_looked_is_told_to_who_comes_back(guestd):
@@ -346,8 +348,8 @@ def test_what_changed_while_nobody_looked_is_told_to_who_comes_back(guestd):
             port = port_of(sock)
         events = c.open("system.events")
         events.pump(lambda: any(e.get("port") == port for e in events.events), what="it has closed")
-        assert [e["type"] for e in events.events] == ["port_closed"]
-        assert port_of(stays)
+        assert [e["type"] for e in events.events if e.get("port") == port] == ["port_closed"]
+        assert not [e for e in events.events if e.get("port") == port_of(stays)]
 
 
 # -- what it costs -------------------------------------------------------------------------------
