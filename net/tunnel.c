@@ -16,9 +16,10 @@
  * Unread input of one call: a connection is not read above INPUT_HIGH, in credit mode a call has
  * INPUT_WINDOW, and what one read brought is taken in any case.
  */
-#define QUEUE_MAX (MAX_FRAME + INPUT_HIGH + INPUT_WINDOW)
+#define QUEUE_MAX (MAX_FRAME + INPUT_HIGH + INPUT_WINDOW + TUNNEL_CREDIT)
 
 static unsigned n_tunnels;
+static size_t granted; /* beyond INPUT_WINDOW, to all of them */
 
 /*
  * All read into this one, which stays in the cache, and as a rule it is on its way before the next
@@ -71,6 +72,7 @@ static struct req *tunnel_end(struct tunnel *t)
 	drop_pulled(t);
 	buf_fini(&t->queue);
 	n_tunnels--;
+	granted -= t->granted;
 	t->over(t); /* T is no more */
 	return req;
 }
@@ -323,6 +325,11 @@ int tunnel_open(struct tunnel *t, struct req *req, struct failure *f)
 void tunnel_start(struct tunnel *t, int fd)
 {
 	t->fd = fd;
+	if (t->req->conn->credit_mode && granted + TUNNEL_CREDIT <= TUNNEL_CREDIT_TOTAL) {
+		t->granted = TUNNEL_CREDIT;
+		granted += TUNNEL_CREDIT;
+		chan_grant(t->req, TUNNEL_CREDIT);
+	}
 	ev_io_set(&t->readable, fd, EV_READ);
 	ev_io_set(&t->writable, fd, EV_WRITE);
 	ev_io_start(loop_ev(), &t->readable);

@@ -38,6 +38,7 @@ struct tunnel {
 	const char *pulled; /* from the socket, and not taken by the client */
 	size_t n_pulled;
 	char *own;               /* where they lie once another tunnel reads; or NULL */
+	size_t granted;          /* beyond the window */
 	uint64_t sent, received; /* passed on to the socket, to the client */
 	bool client_ended, shut; /* the client sends no more; the peer was told */
 	bool peer_ended;

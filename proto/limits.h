@@ -125,6 +125,13 @@
 /* Calls of net.dial, all connections together: a descriptor each. */
 #define MAX_TUNNELS 4096u
 
+/*
+ * What a tunnel's client may send beyond INPUT_WINDOW, so that it fills one end while the other is
+ * emptied: a third more speed.  All tunnels share so much; those beyond it do without.
+ */
+#define TUNNEL_CREDIT       (768u << 10)
+#define TUNNEL_CREDIT_TOTAL (48u << 20)
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)
