@@ -33,6 +33,7 @@ static const struct {
 	{"files", bench_files},
 	{"stat", bench_stat},
 	{"tree", bench_tree},
+	{"net", bench_net},
 };
 
 static void usage(void)
@@ -68,7 +69,7 @@ static void print_head(const struct options *o)
 	     "EOF, wait;\n"
 	     "          a child that echoes; a child that copies from pipe to socket; kill and wait;\n"
 	     "          a walk of /proc; a pty without a daemon; sendfile, splice; open, write, close;\n"
-	     "          find\n"
+	     "          find; a copier between two sockets\n"
 	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
 	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");

@@ -49,7 +49,7 @@ static void print_help(void)
 	memcpy(sorted, __start_commands, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), by_name);
 	for (size_t i = 0; i < n; i++)
-		printf("  %-8s %s\n", sorted[i]->name, sorted[i]->doc);
+		printf("  %-9s %s\n", sorted[i]->name, sorted[i]->doc);
 	printf("\nguestctl COMMAND --help tells more.\n");
 	free(sorted);
 }

@@ -140,11 +140,26 @@ void chan_input_end(struct req *req, unsigned channel)
 		ch->ops->eof(ch->owner);
 }
 
+void chan_grant(struct req *req, size_t n)
+{
+	struct conn *conn = req->conn;
+	struct enc e;
+
+	if (!conn->credit_mode)
+		return;
+	conn_message_begin(conn, &e);
+	enc_array(&e, 3);
+	enc_uint(&e, MSG_CREDIT);
+	enc_uint(&e, req->id);
+	enc_uint(&e, n);
+	conn_message_end(conn, &e);
+	req->chan.granted += n;
+}
+
 void chan_consumed(struct req *req, size_t len)
 {
 	struct conn *conn = req->conn;
 	struct chan *ch = &req->chan;
-	struct enc e;
 
 	ASSERT(len <= ch->input_pending);
 	ch->input_pending -= len;
@@ -154,13 +169,7 @@ void chan_consumed(struct req *req, size_t len)
 	/* Credit goes back in halves of the window: few messages, never a stall. */
 	if (!conn->credit_mode || ch->consumed < INPUT_WINDOW / 2)
 		return;
-	conn_message_begin(conn, &e);
-	enc_array(&e, 3);
-	enc_uint(&e, MSG_CREDIT);
-	enc_uint(&e, req->id);
-	enc_uint(&e, ch->consumed);
-	conn_message_end(conn, &e);
-	ch->granted += ch->consumed;
+	chan_grant(req, ch->consumed);
 	ch->consumed = 0;
 }
 

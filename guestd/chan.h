@@ -97,6 +97,9 @@ void chan_events_ready(struct req *req);
 /* LEN bytes given to data() are gone. */
 void chan_consumed(struct req *req, size_t len);
 
+/* The client may send N bytes more than the window, from now on.  Nothing without credits. */
+void chan_grant(struct req *req, size_t n);
+
 /* Begins [5, id, ...: the caller encodes the event, a map with `type`. */
 void chan_event_begin(struct req *req, struct enc *e);
 void chan_event_end(struct req *req, struct enc *e);

@@ -167,6 +167,21 @@ static int set_cgroup(const char *value, struct why *why)
 	return 0;
 }
 
+/* On the command line the name alone says yes. */
+static int set_dial_any(const char *value, struct why *why)
+{
+	static const char *const yes[] = {"yes", "true", "on", "1"};
+	static const char *const no[] = {"no", "false", "off", "0"};
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
+			conf.dial_any = strcmp(value, yes[i]) == 0;
+			return 0;
+		}
+	}
+	return bad(why, "dial-any is yes or no, not %s", value);
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -178,7 +193,7 @@ static int set_log_level(const char *value, struct why *why)
 }
 
 static const struct key {
-	const char *name, *value, *help;
+	const char *name, *value, *help; /* without a value: a switch */
 	int (*set)(const char *value, struct why *why);
 } keys[] = {
 	{"listen", "ENDPOINT",
@@ -193,6 +208,7 @@ static const struct key {
 		set_default_user},
 	{"cgroup", "PATH", "auto, off or a cgroup of our own, for one below it a process (auto)",
 		set_cgroup},
+	{"dial-any", NULL, "let clients reach other machines through net.dial", set_dial_any},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
 };
 
@@ -201,7 +217,8 @@ void config_print_options(void)
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		char left[40];
 
-		snprintf(left, sizeof(left), "--%s %s", keys[i].name, keys[i].value);
+		snprintf(left, sizeof(left), "--%s%s%s", keys[i].name, keys[i].value ? " " : "",
+			keys[i].value ? keys[i].value : "");
 		printf("  %-26s %s\n", left, keys[i].help);
 	}
 }
@@ -330,6 +347,8 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 		key = find_key(name, len);
 		if (!key && !(len == 6 && memcmp(name, "config", len) == 0))
 			return bad(why, "unknown option %s", argv[i]);
+		if (!value && key && !key->value)
+			value = "yes";
 		if (!value && i + 1 == argc)
 			return bad(why, "option %s needs a value", argv[i]);
 		if (!value)

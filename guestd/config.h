@@ -25,6 +25,7 @@ struct config {
 	const char **allow, **deny; /* method names, ended by NULL; NULL = not given */
 	const char *run_dir;
 	const char *default_user; /* NULL = the agent's own */
+	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 };
 

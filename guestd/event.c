@@ -27,6 +27,7 @@ static struct {
 	size_t bytes;         /* of all of them */
 	/* Two lists: most events have no subject, and most readers do. */
 	struct list everything, subjects;
+	struct list taps;
 
 	/* the one that is being made */
 	bool open;
@@ -38,6 +39,7 @@ static struct {
 	.next = 1,
 	.everything = {&journal.everything, &journal.everything},
 	.subjects = {&journal.subjects, &journal.subjects},
+	.taps = {&journal.taps, &journal.taps},
 	.buf = {.max = EVENT_MAX},
 };
 
@@ -101,6 +103,11 @@ struct enc *event_begin(const char *type, uint64_t subject, size_t n)
 	journal.subject = subject;
 	*e = (struct enc){.buf = &journal.buf};
 	enc_map_end(e, enc_map_begin(e), n + 3);
+	list_each(link, &journal.taps) {
+		struct event_tap *tap = CONTAINER_OF(link, struct event_tap, link);
+
+		tap->made(tap, type);
+	}
 	enc_kv_str(e, "type", type);
 	enc_kv_uint(e, "seq", journal.next);
 	enc_kv_uint(e, "time_us", clock_real_us());
@@ -136,8 +143,24 @@ uint64_t event_next_seq(void)
 	return journal.next;
 }
 
+static void tell_audience(void)
+{
+	list_each(link, &journal.taps) {
+		struct event_tap *tap = CONTAINER_OF(link, struct event_tap, link);
+
+		tap->audience(tap, !list_empty(&journal.everything));
+	}
+}
+
+void event_tap_start(struct event_tap *tap)
+{
+	list_add_tail(&journal.taps, &tap->link);
+}
+
 void event_reader_start(struct event_reader *reader, uint64_t from)
 {
+	bool first = !reader->subject && list_empty(&journal.everything);
+
 	reader->next = from ? from : journal.next;
 	ASSERT(reader->next <= journal.next);
 	/* Whom the forgotten ones were about, nobody knows. */
@@ -146,11 +169,15 @@ void event_reader_start(struct event_reader *reader, uint64_t from)
 	reader->lost = journal.first - MIN(reader->next, journal.first);
 	reader->lost_seq = journal.first - 1;
 	list_add_tail(reader->subject ? &journal.subjects : &journal.everything, &reader->link);
+	if (first)
+		tell_audience();
 }
 
 void event_reader_stop(struct event_reader *reader)
 {
 	list_del(&reader->link);
+	if (!reader->subject && list_empty(&journal.everything))
+		tell_audience();
 }
 
 bool event_pending(const struct event_reader *reader)

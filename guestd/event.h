@@ -85,4 +85,19 @@ bool event_next(struct event_reader *reader, struct event *out);
  */
 bool event_send(struct event_reader *reader, struct req *req);
 
+/*
+ * Whoever makes events of what costs something to find out: it need not look while nobody reads.
+ * Both are called from inside of what they tell of, and must not make, read, start or stop anything.
+ */
+struct event_tap {
+	struct list link;
+	/* The first reader of everything has come, or the last one has gone. */
+	void (*audience)(struct event_tap *tap, bool any);
+	/* An event of TYPE was made, by whomever. */
+	void (*made)(struct event_tap *tap, const char *type);
+};
+
+/* TAP stays until the agent ends. */
+void event_tap_start(struct event_tap *tap);
+
 #endif

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "base/fd.h"
 #include "base/log.h"
@@ -147,4 +150,23 @@ void listeners_fini(void)
 	free(listeners.at);
 	listeners.at = NULL;
 	listeners.n = 0;
+}
+
+bool listener_is_peer(int fd)
+{
+	struct sockaddr_un peer = {0};
+	socklen_t peer_len = sizeof(peer);
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
+		return false;
+	for (size_t i = 0; i < listeners.n; i++) {
+		struct sockaddr_un own = {0};
+		socklen_t len = sizeof(own);
+
+		if (listeners.at[i].fd >= 0 &&
+			getsockname(listeners.at[i].fd, (struct sockaddr *)&own, &len) == 0 &&
+			len == peer_len && memcmp(&own, &peer, sizeof(own)) == 0)
+			return true;
+	}
+	return false;
 }

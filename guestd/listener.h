@@ -6,6 +6,7 @@
 #ifndef GUESTD_LISTENER_H
 #define GUESTD_LISTENER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -18,5 +19,7 @@ void listeners_stop(void);
 
 /* Frees what listeners_stop has left. */
 void listeners_fini(void);
+/* Is FD, a connected Unix socket, connected to the address of one of them? */
+bool listener_is_peer(int fd);
 
 #endif

@@ -227,6 +227,11 @@ void failure_encode(const struct failure *f, struct enc *e)
 		enc_kv_str(e, "stage", f->stage);
 		n++;
 	}
+	if (f->data) {
+		enc_str(e, "data");
+		f->data(f->data_ctx, e);
+		n++;
+	}
 	enc_map_end(e, mark, n);
 }
 

@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 
+struct enc;
+
 enum rpc_err {
 	ERR_PROTOCOL = 1,
 	ERR_BAD_REQUEST,
@@ -35,6 +37,9 @@ struct failure {
 	const char *stage; /* static, or NULL */
 	char path[4096];   /* "" = none; cut where longer than PATH_MAX, or than a frame */
 	char message[256];
+	/* Encodes its `data`, one value, out of DATA_CTX, which lives until it is sent; NULL: none. */
+	void (*data)(const void *data_ctx, struct enc *e);
+	const void *data_ctx;
 };
 
 /* Fills F; PATH and STAGE may be NULL.  Returns ERR, so that it can stand behind `return`. */

@@ -131,6 +131,28 @@
 #define ENV_BYTES_MAX (1u << 20)
 #define ENV_VARS_MAX  16384u
 
+/*
+ * Listening sockets that are told of.  A guest that has more of them is up to something; one scan
+ * of so many takes some milliseconds of a worker.
+ */
+#define MAX_PORTS 4096u
+
+/* Calls of net.watch: each has a picture of its own of all ports. */
+#define MAX_PORT_WATCHES 64u
+
+/* Calls of net.wait: each is looked at after every scan. */
+#define MAX_PORT_WAITS 1024u
+
+/* Calls of net.dial, all connections together: a descriptor each. */
+#define MAX_TUNNELS 4096u
+
+/*
+ * What a tunnel's client may send beyond INPUT_WINDOW, so that it fills one end while the other is
+ * emptied: a third more speed.  All tunnels share so much; those beyond it do without.
+ */
+#define TUNNEL_CREDIT       (768u << 10)
+#define TUNNEL_CREDIT_TOTAL (48u << 20)
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)

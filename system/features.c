@@ -11,10 +11,12 @@ static const struct {
 } features[] = {
 	{"attach", "proc.attach"},
 	{"credit", "hello"},
+	{"dial", "net.dial"},
 	{"env", "env.set"},
 	{"events", "system.events"},
 	{"exec", "proc.exec"},
 	{"metrics", "system.metrics"},
+	{"ports", "net.watch"},
 	{"pty", "pty.resize"},
 };
 

@@ -45,9 +45,13 @@ static const struct {
 	{"max_exited", MAX_EXITED},
 	{"max_params", ARENA_CONN_MAX},
 	{"max_params_total", ARENA_TOTAL_MAX},
+	{"max_port_waits", MAX_PORT_WAITS},
+	{"max_port_watches", MAX_PORT_WATCHES},
+	{"max_ports", MAX_PORTS},
 	{"max_processes", MAX_PROCESSES},
 	{"max_ring", RING_MAX},
 	{"max_unsent", OUT_HIGH},
+	{"max_tunnels", MAX_TUNNELS},
 	{"max_unread_input", INPUT_HIGH},
 };
 

@@ -322,6 +322,52 @@ static void every_seq_is_accounted_for(void **state)
 		event_reader_stop(&readers[i].r);
 }
 
+static struct {
+	struct event_tap tap;
+	unsigned came, left, made;
+} tapped;
+
+static void on_audience(struct event_tap *tap, bool any)
+{
+	assert_ptr_equal(tap, &tapped.tap);
+	tapped.came += any;
+	tapped.left += !any;
+}
+
+static void on_made(struct event_tap *tap, const char *type)
+{
+	assert_ptr_equal(tap, &tapped.tap);
+	assert_string_equal(type, "tick");
+	tapped.made++;
+}
+
+/* It stays: so this is the last test. */
+static void a_tap_hears_of_readers_and_events(void **state)
+{
+	struct reader first, second, other;
+
+	(void)state;
+	tapped.tap = (struct event_tap){.audience = on_audience, .made = on_made};
+	event_tap_start(&tapped.tap);
+	start(&other, 7, 0); /* of one subject */
+	assert_int_equal(tapped.came, 0);
+	emit(0);
+	assert_int_equal(tapped.made, 1);
+	start(&first, 0, 0);
+	start(&second, 0, 0);
+	assert_int_equal(tapped.came, 1);
+	event_reader_stop(&first.r);
+	event_reader_stop(&other.r);
+	assert_int_equal(tapped.left, 0);
+	event_reader_stop(&second.r);
+	assert_int_equal(tapped.left, 1);
+	start(&first, 0, 0);
+	event_reader_stop(&first.r);
+	assert_int_equal(tapped.came, 2);
+	assert_int_equal(tapped.left, 2);
+	assert_int_equal(tapped.made, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +382,7 @@ int main(void)
 		cmocka_unit_test(memory_is_bounded),
 		cmocka_unit_test(one_that_is_too_long_is_told_in_its_place),
 		cmocka_unit_test(every_seq_is_accounted_for),
+		cmocka_unit_test(a_tap_hears_of_readers_and_events),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
