@@ -187,6 +187,18 @@ class Watch:
                 self.overflows += kind == "overflow"
                 self.in_order = kind != "overflow"
 
+    def forget(self):
+        """All events so far, but not the picture; how many they were. What is told from now on is first again."""
+        self.take()
+        count = len(self.call.events)
+        self.call.events.clear()
+        self.call.places.clear()
+        self.call.kinds.clear()
+        self._taken = 0
+        self._first.clear()
+        self.overflows = 0
+        return count
+
     def changes(self, *kinds):
         """The changes so far, without the marks; of these types, or all."""
         self.take()
