@@ -1,11 +1,19 @@
 """fs.watch: each kind of change, of each kind of file, and what tells of it. The backends are told apart by nothing."""
 
+import ctypes
+
 import pytest
 
 from client import RpcError
 from files import assert_entry
 from support import error_of, rounds
 from watching import Watch, agent, as_bytes, backend, scene, with_backend
+
+
+def exchange(one, other):
+    """In one step."""
+    AT_FDCWD, RENAME_EXCHANGE = -100, 2
+    assert ctypes.CDLL(None).renameat2(AT_FDCWD, one.encode(), AT_FDCWD, other.encode(), RENAME_EXCHANGE) == 0
 
 
 def only(events, kind, path, is_dir=False):
@@ -162,6 +170,18 @@ def test_two_change_places(scene):
     scene.matches(watch)
     assert {scene.path("a/in/1"), scene.path("b/in/2")} <= set(watch.told("created"))
     assert {scene.path("a/in/fb"), scene.path("b/in/fa")} <= set(watch.told("deleted"))
+
+
+@pytest.mark.local
+def test_two_change_places_at_once(scene):
+    """renameat2(2) can do that, whatever they are."""
+    scene.sh("mkdir a b; : >a/f; : >b/g; echo x >file; mkdir deep deep/er; : >deep/er/h")
+    watch = scene.watch()
+    for one, other in (("a", "b"), ("file", "deep"), ("b/f", "file/er")):
+        exchange(scene.path(one), scene.path(other))
+    scene.sh(": >a/1; : >b/2; : >file/3; : >b/f/4")
+    scene.matches(watch)
+    assert {scene.path(n) for n in ("a/1", "b/2", "file/3", "b/f/4")} <= set(watch.told("created"))
 
 
 def test_symlinks_are_themselves(scene):
