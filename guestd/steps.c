@@ -56,8 +56,9 @@ struct call {
 	struct input filling, writing; /* the latter is the worker's */
 	bool input_ended;
 
-	/* After STEP_WAIT. */
-	struct list link; /* waiting; else empty */
+	struct list link; /* calls */
+	bool waiting;     /* after STEP_WAIT: */
+	bool woken;       /* meant for the next one: a step is at work */
 	struct ev_io io;
 	struct ev_timer timer;
 
@@ -66,7 +67,7 @@ struct call {
 };
 
 static size_t blocks_total;
-static struct list waiting = {&waiting, &waiting};
+static struct list calls = {&calls, &calls};
 
 static struct call *call_of(void *owner)
 {
@@ -145,6 +146,7 @@ static void call_free(struct work *w)
 	free(c->writing.bytes);
 	free(w->state);
 	blocks_total -= c->charged;
+	list_del(&c->link);
 	work_fini(w);
 	free(c);
 }
@@ -209,7 +211,7 @@ static bool has_input(const struct call *c)
 
 static void stop_waiting(struct call *c)
 {
-	list_del(&c->link);
+	c->waiting = false;
 	ev_io_stop(loop_ev(), &c->io);
 	ev_timer_stop(loop_ev(), &c->timer);
 }
@@ -222,7 +224,7 @@ static void advance(struct call *c)
 	if (w->busy || c->closed || !list_empty(&w->users.link))
 		return;
 	if (!work_canceled(w)) {
-		if (!list_empty(&c->link))
+		if (c->waiting)
 			return;
 		if (c->n_filled == ARRAY_LEN(c->block))
 			return;
@@ -258,7 +260,11 @@ static void on_time(struct ev_loop *ev, struct ev_timer *timer, int revents)
 
 static void begin_wait(struct call *c)
 {
-	list_add_tail(&waiting, &c->link);
+	if (c->woken) {
+		c->woken = false;
+		return;
+	}
+	c->waiting = true;
 	if (c->step.wait_fd >= 0) {
 		ev_io_set(&c->io, c->step.wait_fd, EV_READ);
 		ev_io_start(loop_ev(), &c->io);
@@ -272,11 +278,15 @@ static void begin_wait(struct call *c)
 
 void steps_wake(const struct steps *steps)
 {
-	list_each_safe(link, &waiting) {
+	list_each(link, &calls) {
 		struct call *c = CONTAINER_OF(link, struct call, link);
 
-		if (c->steps == steps)
+		if (c->steps != steps)
+			continue;
+		if (c->waiting)
 			wake(c);
+		else
+			c->woken = true;
 	}
 }
 
@@ -514,7 +524,7 @@ void steps_start(struct req *req, void *args)
 	c->id = req->id;
 	c->step.work = w;
 	c->step.wait_fd = -1;
-	list_init(&c->link);
+	list_add_tail(&calls, &c->link);
 	ev_init(&c->io, on_readable);
 	ev_init(&c->timer, on_time);
 	c->block_size = steps->block;
