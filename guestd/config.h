@@ -24,8 +24,9 @@ struct config {
 	size_t token_len;
 	const char **allow, **deny; /* method names, ended by NULL; NULL = not given */
 	const char *run_dir;
-	const char *default_user; /* NULL = the agent's own */
-	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
+	const char *default_user;  /* NULL = the agent's own */
+	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
+	const char *cgroup; /* "auto", "off", or the path of the one that is ours to divide */
 };
 
 /* What else a command line can ask for. */
