@@ -28,30 +28,26 @@ def lowered(client, name, value):
 
 @contextlib.contextmanager
 def limited(backend="inotify", **limits):
-    """An agent for which the kernel's limits are these. max_user_watches, max_user_instances: in a user namespace
-    where the machine is shared, which has some of its own."""
-    if REMOTE:
-        with agent_with() as helper, helper.outer.connect() as c:
-            before = {name: lowered(c, SYSCTL + name, value) for name, value in limits.items()}
-            try:
-                with agent_with("--watch-backend", backend) as it:
-                    yield it
-            finally:
-                for name, value in before.items():
-                    lowered(c, SYSCTL + name, value)
-        return
-    own = "".join(f"echo {value} >/proc/sys/user/{name.replace('max_user_', 'max_inotify_')}; " for name, value in limits.items())
-    daemon = Daemon("--watch-backend", backend, wrap=lambda command: ["unshare", "-Ur", "sh", "-ec", own + 'exec "$@"', "sh", *command])
-    try:
-        yield daemon
-    finally:
-        daemon.close()
+    """A scene with an agent for which the kernel's limits are these. max_user_watches, max_user_instances: in a user
+    namespace where the machine is shared, which has some of its own."""
+    with agent_with() as helper, helper.connect() as c, contextlib.ExitStack() as stack:
+        options = ["--watch-backend", backend]
+        if REMOTE:
+            for name, value in limits.items():
+                stack.callback(lowered, c, SYSCTL + name, lowered(c, SYSCTL + name, value))
+            it = stack.enter_context(agent_with(*options))
+        else:
+            own = "".join(f"echo {value} >/proc/sys/user/{name.replace('max_user_', 'max_inotify_')}; " for name, value in limits.items())
+            it = Daemon(*options, wrap=lambda command: ["unshare", "-Ur", "sh", "-ec", own + 'exec "$@"', "sh", *command])
+            stack.callback(it.close)
+        # In its namespace it can start nothing as a user of this one.
+        yield stack.enter_context(scene_of(it, helper))
 
 
 @contextlib.contextmanager
-def scene_of(agent):
-    """As the fixture, for an agent of ours."""
-    with agent.connect() as c:
+def scene_of(agent, shell=None):
+    """As the fixture, for an agent of ours; with the shell of another."""
+    with (shell or agent).connect() as c:
         directory = sh(c, "d=/tmp/rpc-watch.$$; mkdir $d; echo $d").decode().strip()
         it = Scene(agent, c, directory)
         try:
@@ -67,10 +63,10 @@ def dirs(n):
 
 def test_the_watch_limit():
     """It names the sysctl; nothing of it is kept, so that what fits in can still be watched."""
-    with limited(max_user_watches=20) as it, scene_of(it) as scene:
+    with limited(max_user_watches=20) as scene:
         scene.sh("mkdir many few; (cd many; " + dirs(40) + "); (cd few; " + dirs(10) + ")")
         for _ in range(3):
-            error = error_of(scene.client.call, "fs.watch", {"path": scene.path("many")})
+            error = error_of(scene.connect().call, "fs.watch", {"path": scene.path("many")})
             assert error.code == "limit" and "max_user_watches" in error.message, error
             assert "fs.inotify" in error.message, "as sysctl(8) takes it"
         watch = scene.watch(scene.path("few"))
@@ -85,7 +81,7 @@ def test_the_watch_limit():
 
 def test_the_watch_limit_is_reached_later():
     """The call ends with the error; others go on."""
-    with limited(max_user_watches=30) as it, scene_of(it) as scene:
+    with limited(max_user_watches=30) as scene:
         scene.sh("mkdir a b")
         grows, stays = scene.watch(scene.path("a")), scene.watch(scene.path("b"))
         scene.sh("cd a; " + dirs(50))
@@ -99,7 +95,7 @@ def test_the_watch_limit_is_reached_later():
 
 
 def test_a_tree_that_moves_in_reaches_the_limit():
-    with limited(max_user_watches=15) as it, scene_of(it) as scene:
+    with limited(max_user_watches=15) as scene:
         scene.sh("mkdir in out; cd out; " + dirs(30))
         watch = scene.watch(scene.path("in"))
         scene.sh("mv out in/out")
@@ -109,7 +105,7 @@ def test_a_tree_that_moves_in_reaches_the_limit():
 
 def test_the_instance_limit():
     """However many the agent uses, it says so when there are no more."""
-    with limited(max_user_instances=2) as it, scene_of(it) as scene:
+    with limited(max_user_instances=2) as scene:
         calls = [scene.connect().open("fs.watch", {"path": scene.dir}) for _ in range(6)]
         for call in calls:
             call.pump(lambda call=call: call.events, what="an answer")
@@ -124,9 +120,9 @@ def test_the_instance_limit():
 @pytest.mark.local
 def test_the_limit_by_default():
     """Where a whole file system cannot be watched, auto is inotify, with its limits."""
-    with limited("auto", max_user_watches=20) as it, scene_of(it) as scene:
+    with limited("auto", max_user_watches=20) as scene:
         scene.sh("mkdir few; mkdir many; cd many; " + dirs(40))
-        error = error_of(scene.client.call, "fs.watch", {"path": scene.path("many")})
+        error = error_of(scene.connect().call, "fs.watch", {"path": scene.path("many")})
         assert error.code == "limit" and "max_user_watches" in error.message, error
         assert scene.watch(scene.path("few")).ready["backend"] == "inotify"
 
@@ -164,12 +160,12 @@ def test_the_queue_overflows(narrow, backend):
     their content."""
     it, queue = narrow
     with scene_of(it) as scene:
-        scene.sh("mkdir -p stay/deep go/a move/b; echo x >stay/f; echo x >stay/same; : >go/a/f; : >move/b/f; : >type; mkdir type2; : >perm;"
+        scene.sh("mkdir -p x y stay/deep go/a move/b; echo x >stay/f; echo x >stay/same; : >go/a/f; : >move/b/f; : >type; mkdir type2; : >perm;"
                  " for i in 1 2 3; do : >stay/deep/$i; done")
         watch = scene.watch()
         with held(it):
             # Two directories in turn: the kernel puts equal events together.
-            scene.outside(f"mkdir x y; i=0; while [ $i -lt {queue // 2 + 50} ]; do : >x/$i; : >y/$i; i=$((i+1)); done")
+            scene.outside(f"i=0; while [ $i -lt {queue // 2 + 50} ]; do : >x/$i; : >y/$i; i=$((i+1)); done")
             scene.outside("echo yy >>stay/f; rm -r go; mv move/b move/c; : >move/c/g; rm type; mkdir type; : >type/f; rmdir type2; : >type2;"
                           " mkdir -p new/er; : >new/er/f; rm stay/deep/2; rm -r y; mv stay/deep/3 stay/deep/4; chmod 600 perm")
         scene.matches(watch)
@@ -192,8 +188,10 @@ def test_it_overflows_again_and_again(narrow, backend):
         watch = scene.watch()
         other = scene.watch(recursive=False)
         for i in range(3):
+            scene.sh(f"mkdir d{i} e{i}")
+            scene.settle(watch)
             with held(it):
-                scene.outside(f"mkdir d{i} e{i}; i=0; while [ $i -lt {queue // 2 + 50} ]; do : >d{i}/$i; : >e{i}/$i; i=$((i+1)); done;"
+                scene.outside(f"i=0; while [ $i -lt {queue // 2 + 50} ]; do : >d{i}/$i; : >e{i}/$i; i=$((i+1)); done;"
                               f" mv d{i} f{i}; rm -r e{i}; : >g{i}")
             scene.matches(watch)
             scene.settle(other)
@@ -205,10 +203,10 @@ def test_it_overflows_again_and_again(narrow, backend):
 def test_the_root_goes_in_an_overflow(narrow):
     it, queue = narrow
     with scene_of(it) as scene:
-        scene.sh("mkdir it; : >it/f")
+        scene.sh("mkdir it it/x it/y; : >it/f")
         watch = scene.watch(scene.path("it"))
         with held(it):
-            scene.outside(f"cd it; mkdir x y; i=0; while [ $i -lt {queue // 2 + 50} ]; do : >x/$i; : >y/$i; i=$((i+1)); done; cd ..; rm -r it")
+            scene.outside(f"cd it; i=0; while [ $i -lt {queue // 2 + 50} ]; do : >x/$i; : >y/$i; i=$((i+1)); done; cd ..; rm -r it")
         watch.call.event("root_deleted", LONG)
         watch.call.wait()
         watch.client.call("system.ping")

@@ -39,7 +39,7 @@ def test_what_is_refused(client, params):
 
 def test_a_wrong_type_is_named_with_the_right_ones(client):
     message = refused(client, events=["created", "moved"]).message
-    assert "moved" in message and "renamed" in message, message
+    assert "events" in message and all(kind in message for kind in CHANGES), message
 
 
 def test_nothing_to_watch_is_no_mistake_of_types(client):
@@ -232,7 +232,8 @@ def test_the_root_has_to_be_readable(scene, other):
 def test_nobody_is_told_of_what_is_not_shown_to_him(scene, other):
     """Neither what is in a directory that the user cannot list, nor after it was closed or came later; all else is told."""
     scene.sh("mkdir -p open shut/deep late; chmod 700 shut; : >shut/f")
-    watch = Watch(scene.connect(), scene.dir, user=other)
+    known = dict.fromkeys([b"open", b"shut", b"late"], True)
+    watch = Watch(scene.connect(), scene.dir, known, user=other)
     scene.sh(": >open/a; : >shut/secret; mkdir shut/deep/er; mv shut/f shut/secret2; mkdir -m 700 new; mkdir new/secret3; : >late/b")
     watch.wait("created", scene.path("late/b"))
     watch.wait("created", scene.path("open/a"))

@@ -1,5 +1,7 @@
 """fs.watch: whole trees that come, go and change under the watcher, and the end of the root."""
 
+import os
+
 import pytest
 
 from client import LONG
@@ -69,28 +71,35 @@ def test_made_and_removed_at_once(scene):
     assert watch.picture.names() == {b"last": False}
 
 
+@pytest.mark.local
 def test_deep(scene):
     """Deeper than any path that the kernel takes at once."""
     name, levels = "d" * 200, 40
 
-    def down(first, step):
-        return f"{step} {first}; cd {first}; i=1; while [ $i -lt {levels} ]; do {step} {name}; cd {name}; i=$((i+1)); done; "
-
-    def there(first, last):
-        return scene.path("/".join([first] + [name] * (levels - 1) + [last]))
+    def touch(first, last, make=False):
+        fd = os.open(scene.dir, os.O_PATH)
+        for step in [first] + [name] * (levels - 1):
+            if make:
+                os.mkdir(step, dir_fd=fd)
+            below = os.open(step, os.O_PATH, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        os.close(os.open(last, os.O_CREAT, dir_fd=fd))
+        os.close(fd)
+        return "created", scene.path("/".join([first] + [name] * (levels - 1) + [last]))
 
     watch = Watch(scene.connect(), scene.dir)
-    scene.sh(down(name, "mkdir") + ": >bottom")
-    watch.wait("created", there(name, "bottom"), LONG)
+    watch.wait(*touch(name, "bottom", make=True), LONG)
     scene.settle(watch)
     assert len(watch.told("created")) == levels + 1
-    again = Watch(scene.connect(), scene.dir, known=dict.fromkeys(watch.picture.names(), True))
-    scene.sh(down(name, ":") + ": >beside")
+    again = Watch(scene.connect(), scene.dir, watch.picture.names())
+    where = touch(name, "beside")
     for one in watch, again:
-        one.wait("created", there(name, "beside"), LONG)
-    scene.sh(f"mv {name} short; " + down("short", ":") + ": >renamed")
+        one.wait(*where, LONG)
+    os.rename(scene.path(name), scene.path("short"))
+    where = touch("short", "renamed")
     for one in watch, again:
-        one.wait("created", there("short", "renamed"), LONG)
+        one.wait(*where, LONG)
 
 
 def test_wide(scene):
@@ -164,7 +173,7 @@ def test_a_mount_below_the_root(scene, is_root):
     scene.sh("mkdir m; : >f")
     with mounted(scene.client, scene.path("m")):
         scene.sh(": >m/g")
-        watch = Watch(scene.connect(), scene.dir)
+        watch = scene.watch()
         scene.sh("umount m; echo x >>f; mkdir n; : >n/new")
         watch.wait("modified", scene.path("f"))
         watch.wait("created", scene.path("n/new"))

@@ -24,6 +24,7 @@ CHANGES = ("created", "modified", "deleted", "renamed", "attributes")
 
 # How the marks are called that say "up to here"; a picture leaves them out.
 MARK = ".mark-"
+MARKS = itertools.count()
 
 
 def _has_fanotify():
@@ -85,6 +86,8 @@ class Picture:
         if as_bytes(event["path"]).rstrip(b"/") == self.root:
             assert kind in ("attributes", "modified"), event
             return
+        if as_bytes(event["path"]).startswith(self.root + b"/" + MARK.encode()):
+            return
         parent, name = self._place(event["path"])
         node = parent.below.get(name)
         if kind == "created":
@@ -110,8 +113,7 @@ class Picture:
         """(path below the root, node) of all, in no order."""
         for name, child in (node or self.top).below.items():
             path = prefix + name
-            if not name.startswith(MARK.encode()):
-                yield path, child
+            yield path, child
             if child.below:
                 yield from self.items(child, path + b"/")
 
@@ -159,7 +161,6 @@ class Watch:
         assert self.call.events[0] == self.ready, self.call.events
         self.overflows = 0
         self.in_order = True        # but between an overflow and its resync
-        self._marks = itertools.count()
         self._taken = 1             # how many of the call's events were looked at
         self._first = {}            # of each type and path
 
@@ -183,9 +184,10 @@ class Watch:
                 if self.strict:
                     self.picture.apply(event)
             else:
-                assert kind in ("overflow", "resync", "root_deleted"), event
+                assert kind in ("overflow", "resync", "root_deleted", "unwatched"), event
                 self.overflows += kind == "overflow"
-                self.in_order = kind != "overflow"
+                if kind in ("overflow", "resync"):
+                    self.in_order = kind == "resync"
 
     def forget(self):
         """All events so far, but not the picture; how many they were. What is told from now on is first again."""
@@ -232,7 +234,7 @@ class Watch:
         event can still be held back to be put together with others."""
         for pause in (0, 2 * self.coalesce_s + 0.02):
             time.sleep(pause)
-            mark = f"{MARK}{next(self._marks)}"
+            mark = f"{MARK}{next(MARKS)}"
             path = self.root.rstrip(b"/") + b"/" + mark.encode() if isinstance(self.root, bytes) else f"{self.root.rstrip('/')}/{mark}"
             make(path)
             self.wait("created", path, timeout)
