@@ -247,8 +247,9 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	int err;
 
 	if (t->entry && is_dir(p, t->entry)) {
-		watch_removal_begin(p, t->entry, true, false);
-		p->replaced = true;
+		/* It was empty: what is in it has been read ahead of this event, F maybe. */
+		p->replaced = !picture_at(&p->picture, t->entry)->child;
+		watch_removal_begin(p, t->entry, p->replaced, false);
 		return AGAIN;
 	}
 	r.replaced = p->replaced || t->entry;
@@ -270,7 +271,9 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	if (!r.path)
 		return -ENAMETOOLONG;
 	p->ops->report(p->ctx, &r);
-	if (r.dir && p->patterns_of_paths) /* other names in it are ignored now */
+	/* Other names in it are ignored now; or it had left when it was to be watched. */
+	if (r.dir && p->o.recursive &&
+		(p->patterns_of_paths || !picture_at(&p->picture, f->entry)->key))
 		watch_scan_begin(p, f->entry, false);
 	if (!r.replaced)
 		return 0;
