@@ -74,7 +74,7 @@ def test_the_watch_limit():
         watch.wait("created", scene.path("few/7/f"))
         # What is ignored costs none.
         watch.cancel()
-        watch = Watch(scene.connect(), scene.path("many"), ignore=["[1-3]?"])
+        watch = scene.watch(scene.path("many"), ignore=["[1-3]?"])
         scene.sh(": >many/7/f; : >many/17/f")
         watch.wait("created", scene.path("many/7/f"))
 
@@ -212,9 +212,10 @@ def test_the_root_goes_in_an_overflow(narrow):
         watch.client.call("system.ping")
 
 
-def storm(scene, rounds_of, tag):
+def storm(scene, count, tag, *readers):
     """Many events, with long names."""
-    scene.sh(f"mkdir {tag}; cd {tag}; i=0; while [ $i -lt {rounds_of} ]; do : >{'n' * 180}$i; i=$((i+1)); done; mkdir -p a/b; : >a/b/f; mv a c")
+    scene.sh_while(f"mkdir {tag}; cd {tag}; i=0; while [ $i -lt {count} ]; do : >{'n' * 180}$i; i=$((i+1)); done;"
+                   " mkdir -p a/b; : >a/b/f; mv a c", *readers)
 
 
 def test_a_client_that_does_not_read(scene):
@@ -223,7 +224,7 @@ def test_a_client_that_does_not_read(scene):
     watch, other = scene.watch(), scene.watch()
     before = None if REMOTE else scene.agent.rss()
     for tag in "xyz":
-        storm(scene, 10_000 if not REMOTE else 1500, tag)
+        storm(scene, 10_000 if not REMOTE else 1500, tag, other)
         scene.matches(other, 2 * LONG)
     if before:
         grown = scene.agent.rss() - before
@@ -243,7 +244,7 @@ def test_a_client_that_never_reads_is_no_burden(scene):
         for _ in range(5):
             deaf.request("fs.watch", {"path": scene.dir})
         watch = scene.watch()
-        storm(scene, 8000 if not REMOTE else 800, "x")
+        storm(scene, 8000 if not REMOTE else 800, "x", watch)
         scene.matches(watch, LONG)
         assert not watch.overflows
     scene.sh("rm -r x")

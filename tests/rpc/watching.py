@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import itertools
 import os
+import select
 import signal
 import subprocess
 import time
@@ -136,7 +137,9 @@ class Picture:
 def tree_of(client, root):
     """What is there: {path below the root in bytes: is it a directory?}"""
     script = 'cd "$1"; find . -type d -print0; printf "\\0"; find . ! -type d -print0'
-    dirs, _, others = sh(client, script, as_bytes(root)).partition(b"\0\0")
+    call = client.open("proc.exec", {"argv": ["sh", "-ec", script, "sh", as_bytes(root)]})     # may be more than a frame holds
+    assert call.wait(LONG)["code"] == 0, bytes(call.stderr)
+    dirs, _, others = bytes(call.stdout).partition(b"\0\0")
     found = {path[2:]: False for path in others.split(b"\0")} | {path[2:]: True for path in dirs.split(b"\0")}
     return {path: is_dir for path, is_dir in found.items()
             if path and not path.rpartition(b"/")[2].startswith(MARK.encode())}
@@ -256,6 +259,17 @@ class Scene:
     def sh(self, script, *args):
         """Run it in the directory."""
         return sh(self.client, 'cd "$1"; shift; ' + script, self.dir, *args)
+
+    def sh_while(self, script, *watches):
+        """The same, while these watches are read."""
+        call = self.client.open("proc.run", {"argv": ["sh", "-ec", 'cd "$1"; ' + script, "sh", self.dir]})
+        clients = {w.client.sock: w.client for w in watches} | {self.client.sock: self.client}
+        deadline = time.monotonic() + 2 * LONG
+        while not call.done:
+            assert time.monotonic() < deadline, script
+            for sock in select.select(list(clients), [], [], 1)[0]:
+                clients[sock].take()
+        assert call.wait()["code"] == 0, (script, call.result)
 
     def outside(self, script):
         """The same, but not by the agent: that may be held."""
