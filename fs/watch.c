@@ -187,10 +187,10 @@ static void send_change(
 
 /* What the pipe asks for */
 
-static int on_open(void *ctx, const char *below, struct watch_stat *st, uint64_t *key)
+static int on_open(void *ctx, const struct watch_place *at, struct watch_stat *st, uint64_t *key)
 {
 	struct watch *t = ctx;
-	int fd = disk_enter(&t->disk, below, st);
+	int fd = disk_enter(&t->disk, at, st);
 	int err;
 
 	*key = 0;
@@ -200,7 +200,7 @@ static int on_open(void *ctx, const char *below, struct watch_stat *st, uint64_t
 	if (t->over_limit)
 		return 0;
 	err = t->kernel.backend->watch(
-		&t->kernel, fd, disk_path(&t->disk, below), !*below, key, &t->work->failure);
+		&t->kernel, fd, disk_path_of(&t->disk, at), !*at->name, key, &t->work->failure);
 	if (err == ERR_LIMIT && t->work->failure.err != err && !t->ready) {
 		t->over_limit = true;
 		return 0;
@@ -227,9 +227,9 @@ static void on_close(void *ctx)
 	disk_leave(&((struct watch *)ctx)->disk);
 }
 
-static int on_look(void *ctx, const char *below, struct watch_stat *st)
+static int on_look(void *ctx, const struct watch_place *at, struct watch_stat *st)
 {
-	return disk_look(&((struct watch *)ctx)->disk, below, st);
+	return disk_look(&((struct watch *)ctx)->disk, at, st);
 }
 
 static void on_unwatch(void *ctx, uint64_t key)
@@ -454,6 +454,7 @@ static int watch_step(struct work *w, struct step *s)
 		watch_pipe_rescan(&t->pipe);
 	}
 	err = run(t);
+	disk_rest(&t->disk);
 	if (t->names.users)
 		entry_names_end(&t->names);
 	return err;

@@ -40,11 +40,24 @@ const char *disk_path(struct watch_disk *d, const char *below)
 	return *buf_bytes(&d->path) ? buf_bytes(&d->path) : "/";
 }
 
+const char *disk_path_of(struct watch_disk *d, const struct watch_place *at)
+{
+	const char *path = disk_path(d, at->dir);
+
+	if (!*at->name)
+		return path;
+	d->path.tail--; /* the NUL */
+	if (buf_add(&d->path, "/", 1) < 0 || buf_add(&d->path, at->name, strlen(at->name) + 1) < 0)
+		return "/nowhere";
+	return buf_bytes(&d->path);
+}
+
 int disk_open_root(struct watch_disk *d, const char *path, struct failure *f)
 {
 	struct stat st;
 
 	buf_init(&d->path, PATH_BYTES_MAX);
+	d->parent = -1;
 	d->root = realpath(path, NULL);
 	if (!d->root || lstat(d->root, &st) < 0)
 		return failure_set(
@@ -57,7 +70,10 @@ int disk_open_root(struct watch_disk *d, const char *path, struct failure *f)
 
 void disk_close(struct watch_disk *d)
 {
+	if (!d->path.max) /* it was never opened */
+		return;
 	disk_leave(d);
+	disk_rest(d);
 	buf_fini(&d->path);
 	free(d->root);
 	d->root = NULL;
@@ -102,18 +118,50 @@ static void note_file_system(struct watch_disk *d, int fd, dev_t dev)
 		d->remote = true;
 }
 
-int disk_enter(struct watch_disk *d, const char *below, struct watch_stat *st)
+void disk_rest(struct watch_disk *d)
+{
+	fd_close(&d->parent);
+}
+
+/* The directory of AT into d->parent, which is the one that is meant.  0 or -errno. */
+static int open_parent(struct watch_disk *d, const struct watch_place *at)
+{
+	struct watch_stat st;
+	struct stat native;
+	struct path path;
+	int err;
+
+	if (d->parent >= 0 && d->parent_id == at->dir_id)
+		return 0; /* wherever it is by now */
+	disk_rest(d);
+	err = path_open(disk_path(d, at->dir), &path);
+	if (!err) {
+		d->parent = openat(path.dir, path.name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		err = d->parent < 0 ? -errno : 0;
+	}
+	path_close(&path);
+	if (err)
+		return err == -ENOENT || err == -ENOTDIR ? -ESTALE : err;
+	if (fstat(d->parent, &native) < 0)
+		return -errno;
+	digest(&native, &st);
+	d->parent_id = st.id;
+	return st.id == at->dir_id ? 0 : -ESTALE;
+}
+
+int disk_enter(struct watch_disk *d, const struct watch_place *at, struct watch_stat *st)
 {
 	cleanup_fd int fd = -1;
 	struct stat native;
-	struct path at;
-	int err = path_open(disk_path(d, below), &at);
+	struct path root = {.dir = AT_FDCWD};
+	int err = *at->name ? open_parent(d, at) : path_open(disk_path(d, ""), &root);
 
 	if (!err) {
-		fd = openat(at.dir, at.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		fd = openat(*at->name ? d->parent : root.dir, *at->name ? at->name : root.name,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		err = fd < 0 ? -errno : 0;
 	}
-	path_close(&at);
+	path_close(&root);
 	if (err)
 		return err;
 	if (fstat(fd, &native) < 0)
@@ -163,15 +211,16 @@ void disk_leave(struct watch_disk *d)
 	d->open = NULL;
 }
 
-int disk_look(struct watch_disk *d, const char *below, struct watch_stat *st)
+int disk_look(struct watch_disk *d, const struct watch_place *at, struct watch_stat *st)
 {
 	struct stat native;
-	struct path at;
-	int err = path_open(disk_path(d, below), &at);
+	struct path root = {.dir = AT_FDCWD};
+	int err = *at->name ? open_parent(d, at) : path_open(disk_path(d, ""), &root);
 
-	if (!err && fstatat(at.dir, at.name, &native, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+	if (!err && fstatat(*at->name ? d->parent : root.dir, *at->name ? at->name : root.name,
+			    &native, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		err = -errno;
-	path_close(&at);
+	path_close(&root);
 	if (!err)
 		digest(&native, st);
 	return err;

@@ -31,23 +31,30 @@ struct watch_disk {
 
 	/* private */
 	struct buf path;
+	int parent; /* the directory that was looked into last, or -1; and its id */
+	uint64_t parent_id;
 	DIR *open;
 	dev_t known[DISK_KNOWN];
 	size_t n_known;
 };
 
-/* D is zeroed.  0 or an error with F filled. */
+/* D is zeroed.  disk_close in any case.  0 or an error with F filled. */
 MUST_CHECK int disk_open_root(struct watch_disk *d, const char *path, struct failure *f);
 void disk_close(struct watch_disk *d);
 
 /* The path of what lies BELOW the root ("", "/a"), borrowed to the next call. */
 const char *disk_path(struct watch_disk *d, const char *below);
+const char *disk_path_of(struct watch_disk *d, const struct watch_place *at);
 
 /* As of struct watch_ops; the descriptor of the directory, which stays ours, or -errno. */
-MUST_CHECK int disk_enter(struct watch_disk *d, const char *below, struct watch_stat *st);
+MUST_CHECK int disk_enter(
+	struct watch_disk *d, const struct watch_place *at, struct watch_stat *st);
 int disk_next(struct watch_disk *d, const char **name, bool *dir);
 int disk_stat(struct watch_disk *d, const char *name, struct watch_stat *st);
 void disk_leave(struct watch_disk *d);
-int disk_look(struct watch_disk *d, const char *below, struct watch_stat *st);
+int disk_look(struct watch_disk *d, const struct watch_place *at, struct watch_stat *st);
+
+/* Closes what is kept open from one look to the next. */
+void disk_rest(struct watch_disk *d);
 
 #endif

@@ -13,6 +13,8 @@
 
 /* What `removal` and `scan` of the pipe do next; while either is on, no event is looked at. */
 void watch_scan_begin(struct watch_pipe *p, uint32_t top, bool quiet);
+/* Of all that is not sure. */
+void watch_scan_unsure(struct watch_pipe *p);
 /* QUIET: nobody is told.  REBORN: the entry stays, and is what its name is now. */
 void watch_removal_begin(struct watch_pipe *p, uint32_t top, bool quiet, bool reborn);
 
@@ -27,6 +29,14 @@ MUST_CHECK int watch_scan_new(struct watch_pipe *p, uint32_t dir, const char *na
 /* The path of ENTRY below the root, of NAME in DIR; borrowed to the next call.  NULL: too long. */
 const char *watch_path(struct watch_pipe *p, uint32_t entry);
 const char *watch_path_in(struct watch_pipe *p, uint32_t dir, const char *name, size_t len);
+
+/* What is there now: of ENTRY, of NAME in DIR.  0 or -errno. */
+MUST_CHECK int watch_look(struct watch_pipe *p, uint32_t entry, struct watch_stat *st);
+MUST_CHECK int watch_look_in(
+	struct watch_pipe *p, uint32_t dir, const char *name, size_t len, struct watch_stat *st);
+
+/* The directory DIR is to be read once more, when the events that are on their way have been. */
+void watch_unsure(struct watch_pipe *p, uint32_t dir);
 
 /* To be left out? */
 bool watch_ignores(const struct watch_pipe *p, const char *path, bool dir);

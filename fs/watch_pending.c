@@ -1,5 +1,4 @@
 /* fs/watch_pending.c - changes that wait for more of their kind before a client is told */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "fs/watch_impl.h"
@@ -15,16 +14,13 @@ int watch_tell_pending(struct watch_pipe *p, uint32_t entry)
 	struct picture_entry *e = picture_at(&p->picture, entry);
 	unsigned flags = e->flags;
 	struct watch_stat st;
-	const char *path;
 	int err = 0;
 
 	e->flags &= (uint16_t) ~(PICTURE_QUEUED | PICTURE_MODIFIED | PICTURE_ATTRIBUTES);
 	if (!(flags & (PICTURE_MODIFIED | PICTURE_ATTRIBUTES)))
 		return 0;
-	path = watch_path(p, entry);
-	if (!path)
-		return -ENAMETOOLONG;
-	if (p->ops->look(p->ctx, path, &st) == 0 && st.dir == is_dir(p, entry) && e->id == st.id)
+	if (watch_look(p, entry, &st) == 0 && st.dir == is_dir(p, entry) &&
+		(e->id == st.id || !e->id))
 		watch_set_stat(p, entry, &st);
 	if (flags & PICTURE_ATTRIBUTES)
 		err = watch_tell(p, WATCH_ATTRIBUTES, entry);

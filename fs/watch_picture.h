@@ -35,8 +35,10 @@ enum picture_flags {
 	PICTURE_REPLACED = 1u << 4,
 	PICTURE_MODIFIED = 1u << 5,
 	PICTURE_ATTRIBUTES = 1u << 6,
-	PICTURE_QUEUED = 1u << 7, /* for the last two */
-	PICTURE_SEEN = 1u << 8,   /* while its directory is read */
+	PICTURE_QUEUED = 1u << 7,  /* for the last two */
+	PICTURE_SEEN = 1u << 8,    /* while its directory is read */
+	PICTURE_UNSURE = 1u << 9,  /* a directory that is to be read again */
+	PICTURE_BARRED = 1u << 10, /* one that cannot be read */
 };
 
 struct picture_entry {

@@ -15,6 +15,11 @@
  */
 #define FROM_WAIT_US 50000u
 
+/* A directory that could not be read is tried again, and again more and more rarely. */
+#define UNSURE_FIRST_US  10000u
+#define UNSURE_LAST_US   5000000u
+#define UNSURE_FORGET_US 1000000u
+
 #define PATH_BYTES_MAX (1u << 20) /* a frame holds no longer one */
 
 /* An event as it lies in the queue, its two names behind it. */
@@ -145,15 +150,20 @@ static bool find_target(struct watch_pipe *p, uint64_t key, const char *name, si
 
 static int look_at(struct watch_pipe *p, const struct target *t, struct watch_stat *st)
 {
-	const char *path = t->around ? "" : watch_path_in(p, t->dir, t->name, t->len);
+	int err;
 
-	return path ? p->ops->look(p->ctx, path, st) : -ENAMETOOLONG;
+	if (t->around)
+		return watch_look(p, p->root, st);
+	err = watch_look_in(p, t->dir, t->name, t->len, st);
+	if (err == -ESTALE)
+		watch_unsure(p, t->dir);
+	return err;
 }
 
 static void check_root(struct watch_pipe *p)
 {
 	struct watch_stat st;
-	int err = p->ops->look(p->ctx, "", &st);
+	int err = watch_look(p, p->root, &st);
 
 	if (err == -ENOENT || err == -ENOTDIR ||
 		(!err && st.id != picture_at(&p->picture, p->root)->id))
@@ -172,7 +182,9 @@ static int on_appeared(struct watch_pipe *p, const struct target *t, bool dir, b
 		return 0;
 	there = look_at(p, t, &st) == 0;
 	if (!there)
-		st.dir = dir; /* gone again, as an event will tell */
+		st.dir = dir;       /* gone again, as an event will tell */
+	if (!there && moved && dir) /* and that it came from within */
+		return 0;
 	if (!t->entry)
 		return watch_scan_new(p, t->dir, t->name, t->len, &st, 0);
 	if (is_dir(p, t->entry) != st.dir) {
@@ -231,11 +243,14 @@ static int on_check(struct watch_pipe *p, const struct target *t)
 
 static void check_next(struct watch_pipe *p, uint64_t key, const char *name, size_t len)
 {
-	if (len >= sizeof(p->check_name))
+	struct watch_check *check = &p->check[p->n_checks];
+
+	if (len >= sizeof(check->name) || p->n_checks == ARRAY_LEN(p->check))
 		return;
-	p->check_key = key;
-	memcpy(p->check_name, name, len);
-	p->check_name[len] = '\0';
+	check->key = key;
+	memcpy(check->name, name, len);
+	check->name[len] = '\0';
+	p->n_checks++;
 }
 
 /* From F, which is known, to T. */
@@ -243,17 +258,19 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 {
 	struct watch_report r = {.type = WATCH_RENAMED, .dir = is_dir(p, f->entry)};
 	uint64_t from_key = f->dir ? picture_at(&p->picture, f->dir)->key : 0;
-	struct watch_stat st;
+	bool taken;
 	int err;
 
 	if (t->entry && is_dir(p, t->entry)) {
 		/* It was empty: what is in it has been read ahead of this event, F maybe. */
 		p->replaced = !picture_at(&p->picture, t->entry)->child;
+		p->taken = true;
 		watch_removal_begin(p, t->entry, p->replaced, false);
 		return AGAIN;
 	}
 	r.replaced = p->replaced || t->entry;
-	p->replaced = false;
+	taken = p->taken || t->entry;
+	p->replaced = p->taken = false;
 	err = watch_tell_pending(p, f->entry);
 	if (err)
 		return err;
@@ -275,19 +292,15 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	if (r.dir && p->o.recursive &&
 		(p->patterns_of_paths || !picture_at(&p->picture, f->entry)->key))
 		watch_scan_begin(p, f->entry, false);
-	if (!r.replaced)
+	if (!taken)
 		return 0;
-	/* The two may have been exchanged, which the kernel tells as two renames. */
+	/*
+	 * The two may have been exchanged, which the kernel tells as two renames: then the second one
+	 * finds in its place what the first one has read there.
+	 */
 	check_next(p, from_key, f->name, f->len);
-	if (p->ops->look(p->ctx, watch_path(p, f->entry), &st) < 0 ||
-		st.id == picture_at(&p->picture, f->entry)->id || st.dir != r.dir)
-		return 0;
-	if (st.dir) {
-		watch_scan_begin(p, f->entry, false);
-		return 0;
-	}
-	watch_set_stat(p, f->entry, &st);
-	return watch_mark(p, f->entry, PICTURE_MODIFIED);
+	check_next(p, picture_at(&p->picture, t->dir)->key, t->name, t->len);
+	return 0;
 }
 
 static int on_renamed(struct watch_pipe *p, const struct target *f, struct target *t, bool dir)
@@ -489,18 +502,15 @@ static int next_event(struct watch_pipe *p)
 
 static int check_name(struct watch_pipe *p)
 {
-	uint64_t key = p->check_key;
+	const struct watch_check *check = &p->check[p->n_checks - 1];
 	struct target t;
-	int err;
+	int err = 0;
 
-	if (!find_target(p, key, p->check_name, strlen(p->check_name), false, &t) || t.around) {
-		p->check_key = 0;
-		return 0;
-	}
-	err = on_check(p, &t);
+	if (find_target(p, check->key, check->name, strlen(check->name), false, &t) && !t.around)
+		err = on_check(p, &t);
 	if (err == AGAIN)
 		return 0;
-	p->check_key = 0;
+	p->n_checks--;
 	return err;
 }
 
@@ -525,7 +535,7 @@ int watch_pipe_init(struct watch_pipe *p, const struct watch_options *options,
 
 		p->patterns_of_paths |= slash && slash[1];
 	}
-	err = ops->look(ctx, "", &st);
+	err = ops->look(ctx, &(struct watch_place){.dir = "", .name = ""}, &st);
 	if (err)
 		return err;
 	p->root = picture_add(&p->picture, 0, "", 0);
@@ -558,7 +568,7 @@ static void begin_rescan(struct watch_pipe *p)
 	static const struct watch_report overflowed = {.type = WATCH_OVERFLOWED, .path = ""};
 
 	p->rescan = false;
-	p->check_key = 0;
+	p->n_checks = 0;
 	p->from_since_us = 0;
 	buf_clear(&p->queue);
 	p->ops->drain(p->ctx);
@@ -579,6 +589,28 @@ static int end_rescan(struct watch_pipe *p)
 	p->resyncing = false;
 	p->ops->report(p->ctx, &resynced);
 	return 0;
+}
+
+/*
+ * All events were looked at: what was not sure then may be now.  Where the reason is not known to the
+ * kernel, such as a directory above the root that was renamed, it is tried ever more rarely.
+ */
+static bool try_unsure(struct watch_pipe *p)
+{
+	uint64_t now = p->ops->now_us(p->ctx);
+
+	if (!p->unsure)
+		return false;
+	if (now < p->unsure_at_us) {
+		p->wait_us = MIN(p->wait_us, p->unsure_at_us);
+		return false;
+	}
+	if (now > p->unsure_at_us + UNSURE_FORGET_US)
+		p->unsure_wait_us = UNSURE_FIRST_US;
+	p->unsure_at_us = now + p->unsure_wait_us;
+	p->unsure_wait_us = MIN(2 * p->unsure_wait_us, UNSURE_LAST_US);
+	watch_scan_unsure(p);
+	return true;
 }
 
 static bool is_due(const struct watch_pipe *p)
@@ -609,11 +641,13 @@ static int step(struct watch_pipe *p)
 		return end_rescan(p);
 	if (is_due(p))
 		return watch_tell_oldest(p);
-	if (p->check_key)
+	if (p->n_checks)
 		return check_name(p);
 	p->wait_us = UINT64_MAX;
 	err = next_event(p);
-	return err == WAIT ? PIPE_IDLE : err;
+	if (err != WAIT)
+		return err;
+	return !buf_len(&p->queue) && try_unsure(p) ? 0 : PIPE_IDLE;
 }
 
 int watch_pipe_run(struct watch_pipe *p)

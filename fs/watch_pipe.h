@@ -86,20 +86,30 @@ struct watch_report {
 	int err;
 };
 
+/*
+ * NAME in the directory that has DIR_ID and should be at the path DIR: it may have been renamed, which
+ * the events at hand do not tell yet, and another one be there.  That is -ESTALE.  NAME is "" for the
+ * root itself.
+ */
+struct watch_place {
+	const char *dir, *name;
+	uint64_t dir_id;
+};
+
 struct watch_ops {
 	/*
-	 * Watches the directory PATH from now on, under a key that is the same for the same directory
+	 * Watches the directory AT from now on, under a key that is the same for the same directory
 	 * and no other (0: it is not watched), and opens it for `next`.  0 or an error; -ENOENT and
 	 * -ENOTDIR where there is no such directory any more.
 	 */
-	int (*open)(void *ctx, const char *path, struct watch_stat *st, uint64_t *key);
+	int (*open)(void *ctx, const struct watch_place *at, struct watch_stat *st, uint64_t *key);
 	/* The next name in it, borrowed to the next call: 1, 0 at the end, or an error. */
 	int (*next)(void *ctx, const char **name, bool *dir);
 	/* That name.  0 or -errno. */
 	int (*stat)(void *ctx, const char *name, struct watch_stat *st);
 	void (*close)(void *ctx);
 	/* 0 or -errno. */
-	int (*look)(void *ctx, const char *path, struct watch_stat *st);
+	int (*look)(void *ctx, const struct watch_place *at, struct watch_stat *st);
 	/* Nobody wants to hear of KEY any more, which may be gone by itself. */
 	void (*unwatch)(void *ctx, uint64_t key);
 	/* Forgets all that the kernel has not told yet. */
@@ -140,6 +150,7 @@ struct watch_pipe {
 	struct buf queue; /* events that were fed */
 	uint64_t from_since_us;
 	struct buf path, old_path;
+	char name[PICTURE_NAME_MAX + 1];
 	struct {
 		struct watch_pending {
 			uint32_t entry;
@@ -147,19 +158,29 @@ struct watch_pipe {
 		} * at;
 		size_t size, first, n;
 	} pending;
-	/* A walk that compares, and the removal of a part of the picture, which goes first. */
+	/*
+	 * A walk that compares, all or only what is not sure, and the removal of a part of the picture,
+	 * which goes first.
+	 */
 	struct {
 		uint32_t top, at; /* at is 0: there is none */
-		bool quiet;
+		bool quiet, unsure;
 	} scan;
 	struct {
 		uint32_t top, at;
 		bool quiet, reborn;
 	} removal;
-	/* A name to be looked at next. */
-	uint64_t check_key;
-	char check_name[PICTURE_NAME_MAX + 1];
-	bool replaced; /* what the event at hand renames took the place of a directory */
+	/* Directories that could not be read while events about them were on their way. */
+	bool unsure;
+	uint64_t unsure_wait_us, unsure_at_us; /* when they are tried once more */
+	/* Names to be looked at next. */
+	struct watch_check {
+		uint64_t key;
+		char name[PICTURE_NAME_MAX + 1];
+	} check[2];
+	unsigned n_checks;
+	/* What the event at hand renames took the place of a directory, which was empty. */
+	bool taken, replaced;
 	bool ready, rescan, resyncing, gone;
 };
 

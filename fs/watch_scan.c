@@ -34,6 +34,50 @@ const char *watch_path_in(struct watch_pipe *p, uint32_t dir, const char *name, 
 	return finish_path(&p->path);
 }
 
+/* False: its path is too long. */
+static bool place_in(
+	struct watch_pipe *p, uint32_t dir, const char *name, size_t len, struct watch_place *at)
+{
+	at->dir = watch_path(p, dir);
+	at->dir_id = picture_at(&p->picture, dir)->id;
+	at->name = p->name;
+	if (!at->dir || len >= sizeof(p->name))
+		return false;
+	memcpy(p->name, name, len);
+	p->name[len] = '\0';
+	return true;
+}
+
+static bool place_of(struct watch_pipe *p, uint32_t entry, struct watch_place *at)
+{
+	const struct picture_entry *e = picture_at(&p->picture, entry);
+	const char *name = picture_name(&p->picture, entry);
+
+	*at = (struct watch_place){.dir = "", .name = ""};
+	return entry == p->root || place_in(p, e->parent, name, strlen(name), at);
+}
+
+int watch_look_in(
+	struct watch_pipe *p, uint32_t dir, const char *name, size_t len, struct watch_stat *st)
+{
+	struct watch_place at;
+
+	return place_in(p, dir, name, len, &at) ? p->ops->look(p->ctx, &at, st) : -ENAMETOOLONG;
+}
+
+int watch_look(struct watch_pipe *p, uint32_t entry, struct watch_stat *st)
+{
+	struct watch_place at;
+
+	return place_of(p, entry, &at) ? p->ops->look(p->ctx, &at, st) : -ENAMETOOLONG;
+}
+
+void watch_unsure(struct watch_pipe *p, uint32_t dir)
+{
+	picture_at(&p->picture, dir)->flags |= PICTURE_UNSURE;
+	p->unsure = true;
+}
+
 bool watch_ignores(const struct watch_pipe *p, const char *path, bool dir)
 {
 	return p->o.ignore && p->o.ignore->n && glob_ignored(p->o.ignore, path + 1, dir);
@@ -105,23 +149,19 @@ void watch_removal_begin(struct watch_pipe *p, uint32_t top, bool quiet, bool re
 }
 
 /* What was there is told of, and another thing has its name now. */
-static int begin_again(struct watch_pipe *p, uint32_t entry)
+static void begin_again(struct watch_pipe *p, uint32_t entry)
 {
-	const char *path = watch_path(p, entry);
 	struct watch_stat st;
 
-	if (!path)
-		return -ENAMETOOLONG;
-	if (p->ops->look(p->ctx, path, &st) < 0) {
+	if (watch_look(p, entry, &st) < 0) {
 		if (p->scan.at == entry)
 			p->scan.at = picture_skip(&p->picture, entry, p->scan.top);
 		picture_remove(&p->picture, entry);
-		return 0;
+		return;
 	}
 	picture_set_dir(&p->picture, entry, st.dir);
 	picture_at(&p->picture, entry)->flags |= PICTURE_NEW;
 	watch_set_stat(p, entry, &st);
-	return 0;
 }
 
 int watch_removal_step(struct watch_pipe *p)
@@ -144,21 +184,24 @@ int watch_removal_step(struct watch_pipe *p)
 	if (err)
 		return err;
 	if (last && p->removal.reborn)
-		return begin_again(p, at);
-	picture_remove(&p->picture, at);
+		begin_again(p, at);
+	else
+		picture_remove(&p->picture, at);
 	return 0;
 }
 
 /* Where was that before? */
 
-/* Is the file or directory ENTRY no longer where the picture has it? */
+/*
+ * Is the file or directory ENTRY, which is also elsewhere, no longer where the picture has it?  Where
+ * not even its directory is there, a file may have that name all the same.
+ */
 static bool has_left(struct watch_pipe *p, uint32_t entry)
 {
-	const char *path = watch_path(p, entry);
 	struct watch_stat st;
-	int err = path ? p->ops->look(p->ctx, path, &st) : -EIO;
+	int err = watch_look(p, entry, &st);
 
-	return err == -ENOENT || err == -ENOTDIR ||
+	return err == -ENOENT || err == -ENOTDIR || (err == -ESTALE && is_dir(p, entry)) ||
 	       (!err && st.id != picture_at(&p->picture, entry)->id);
 }
 
@@ -211,6 +254,14 @@ void watch_scan_begin(struct watch_pipe *p, uint32_t top, bool quiet)
 {
 	p->scan.top = p->scan.at = top;
 	p->scan.quiet = quiet;
+	p->scan.unsure = false;
+}
+
+void watch_scan_unsure(struct watch_pipe *p)
+{
+	watch_scan_begin(p, p->root, false);
+	p->scan.unsure = true;
+	p->unsure = false;
 }
 
 int watch_scan_new(struct watch_pipe *p, uint32_t dir, const char *name, size_t len,
@@ -319,12 +370,13 @@ static void take_key(
 		return;
 	if (other) {
 		if (picture_is_within(&p->picture, dir, other) || !has_left(p, other))
-			return; /* one directory in two places: mounted */
+			return; /* one directory in two places: mounted, or moved just now */
 		if (e->flags & PICTURE_NEW) {
 			*earlier = other;
 			return;
 		}
 		picture_set_key(&p->picture, other, 0);
+		watch_unsure(p, other);
 		p->watches--;
 	}
 	watch_unwatch(p, dir);
@@ -342,7 +394,8 @@ static int no_entry(struct watch_pipe *p, uint32_t dir, int err)
 	case -ESTALE:
 		if (dir == p->root)
 			p->gone = true;
-		return 0; /* an event will tell */
+		watch_unsure(p, dir); /* an event will tell */
+		return 0;
 	case ERR_LIMIT:
 	case -ENOMEM:
 	case -EMFILE:
@@ -353,6 +406,7 @@ static int no_entry(struct watch_pipe *p, uint32_t dir, int err)
 		if (dir == p->root && !p->ready)
 			return err;
 		watch_unwatch(p, dir);
+		picture_at(&p->picture, dir)->flags |= PICTURE_BARRED;
 		return tell_unwatched(p, dir, err);
 	}
 }
@@ -360,15 +414,14 @@ static int no_entry(struct watch_pipe *p, uint32_t dir, int err)
 /* Watches DIR, reads it and marks the differences.  0 or an error. */
 static int enter(struct watch_pipe *p, uint32_t dir, uint32_t *earlier)
 {
-	const char *path = watch_path(p, dir);
+	struct watch_place at;
 	struct watch_stat st;
 	uint64_t key;
 	int err;
 
 	*earlier = 0;
-	if (!path)
-		return -ENAMETOOLONG;
-	err = p->ops->open(p->ctx, path, &st, &key);
+	picture_at(&p->picture, dir)->flags &= (uint16_t) ~(PICTURE_UNSURE | PICTURE_BARRED);
+	err = place_of(p, dir, &at) ? p->ops->open(p->ctx, &at, &st, &key) : -ENAMETOOLONG;
 	if (err)
 		return no_entry(p, dir, err);
 	take_key(p, dir, key, st.id, earlier);
@@ -406,6 +459,8 @@ static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t entry)
 	struct picture_entry *e = picture_at(&p->picture, earlier);
 
 	e->flags &= (uint16_t) ~(PICTURE_GONE | PICTURE_REBORN);
+	if (e->flags & PICTURE_DIR) /* what has its old place? */
+		watch_unsure(p, e->parent);
 	picture_replace(&p->picture, entry, earlier);
 	if (p->scan.top == entry)
 		p->scan.top = earlier;
@@ -418,7 +473,8 @@ int watch_scan_step(struct watch_pipe *p)
 {
 	uint32_t at = p->scan.at, top = p->scan.top, earlier = 0;
 	unsigned flags = picture_at(&p->picture, at)->flags;
-	bool into = flags & PICTURE_DIR && (p->o.recursive || at == p->root);
+	bool within = flags & PICTURE_DIR && (p->o.recursive || at == p->root);
+	bool into = within && (!p->scan.unsure || flags & (PICTURE_UNSURE | PICTURE_NEW));
 	int err = 0;
 
 	if (flags & PICTURE_GONE) {
@@ -439,7 +495,7 @@ int watch_scan_step(struct watch_pipe *p)
 	if (earlier)
 		return take_over(p, earlier, at);
 	err = tell_marks(p, at);
-	p->scan.at = into && picture_at(&p->picture, at)->child
+	p->scan.at = within && picture_at(&p->picture, at)->child
 			     ? picture_at(&p->picture, at)->child
 			     : picture_skip(&p->picture, at, top);
 	return err;
