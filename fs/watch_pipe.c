@@ -292,14 +292,13 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	if (r.dir && p->o.recursive &&
 		(p->patterns_of_paths || !picture_at(&p->picture, f->entry)->key))
 		watch_scan_begin(p, f->entry, false);
-	if (!taken)
-		return 0;
 	/*
-	 * The two may have been exchanged, which the kernel tells as two renames: then the second one
-	 * finds in its place what the first one has read there.
+	 * The two may have been exchanged, which the kernel tells as two renames: something is where F
+	 * was, and what was read there lies in the way of the second rename.
 	 */
 	check_next(p, from_key, f->name, f->len);
-	check_next(p, picture_at(&p->picture, t->dir)->key, t->name, t->len);
+	if (taken)
+		check_next(p, picture_at(&p->picture, t->dir)->key, t->name, t->len);
 	return 0;
 }
 
