@@ -244,6 +244,26 @@ class Watch:
             self.until(lambda: self.in_order, "resync", timeout)
 
 
+    def listen(self, seconds):
+        """Take what comes for so long."""
+        deadline = time.monotonic() + seconds
+        while select.select([self.client.sock], [], [], max(0, deadline - time.monotonic()))[0]:
+            self.client.take()
+        self.take()
+
+    def becomes(self, check, timeout=TIMEOUT):
+        """check() until it asserts nothing: a mark may be told of ahead of what was before it, where the directory
+        that it is in is read anew."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return check()
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+            self.listen(0.1)
+
+
 class Scene:
     """A directory of the guest, a shell there, and watches of it."""
 
@@ -301,9 +321,13 @@ class Scene:
     def matches(self, watch, timeout=LONG):
         """Wait for all of it; then the picture is the tree."""
         self.settle(watch, timeout)
-        seen, there = watch.picture.names(), tree_of(self.client, watch.root)
-        assert seen == there, {"only told of": {p: d for p, d in seen.items() if there.get(p) != d},
-                               "not told of": {p: d for p, d in there.items() if seen.get(p) != d}}
+        there = tree_of(self.client, watch.root)
+
+        def check():
+            seen = watch.picture.names()
+            assert seen == there, {"only told of": {p: d for p, d in seen.items() if there.get(p) != d},
+                                   "not told of": {p: d for p, d in there.items() if seen.get(p) != d}}
+        watch.becomes(check)
         return watch
 
     def close(self):

@@ -64,7 +64,6 @@ class Onlooker:
         missed = [p for p, (is_dir, content, links) in there.items()
                   if not is_dir and links == 1 and content not in contents and not picture[p].told]
         assert not missed, f"{self.name}: nobody told of new content in {missed[:20]}"
-        self.watch.picture.forget()
 
 
 def read_meanwhile(process, onlookers):
@@ -120,7 +119,7 @@ def test_storm(backend, tmp_path):
                     onlooker.watch.settle(lambda path: Path(path).touch(), 2 * LONG)
                 now = tree_now(client, root)
                 for onlooker in onlookers:
-                    onlooker.compare(before, now)
+                    onlooker.watch.becomes(lambda onlooker=onlooker: onlooker.compare(before, now))
             except (AssertionError, TimeoutError) as e:
                 (tmp_path / "changes").write_text("\n".join(map(str, changes)))
                 raise AssertionError(f"{state}; they are in {tmp_path / 'changes'}: {e}") from e
@@ -129,6 +128,7 @@ def test_storm(backend, tmp_path):
             counts["held"] += hold
             counts["changes"] += len(changes)
             for onlooker in onlookers:
+                onlooker.watch.picture.forget()
                 counts["overflows"] += onlooker.watch.overflows
                 counts["events"] += onlooker.watch.forget()
         for onlooker in onlookers:
