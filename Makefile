@@ -49,7 +49,7 @@ $B/o/%.o: %.c Makefile
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
 # What of the core stands without connections and methods.
-ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c fs/watch_picture.c fs/watch_pipe.c fs/watch_pending.c fs/watch_scan.c
 
 $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)

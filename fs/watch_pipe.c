@@ -312,9 +312,10 @@ static int on_renamed(struct watch_pipe *p, const struct target *f, struct targe
 		return t ? on_appeared(p, t, dir, true) : 0;
 	if (t && t->entry == f->entry)
 		return 0;
-	if (!t || t->around || t->ignored || picture_is_within(&p->picture, t->dir, f->entry))
-		return on_disappeared(p, f);
-	return move(p, f, t);
+	if (t && !t->around && !t->ignored && !picture_is_within(&p->picture, t->dir, f->entry))
+		return move(p, f, t);
+	check_next(p, picture_at(&p->picture, f->dir)->key, f->name, f->len);
+	return on_disappeared(p, f);
 }
 
 static int on_from(struct watch_pipe *p, const struct queued *q, const struct target *f, size_t len)
@@ -604,7 +605,7 @@ static bool try_unsure(struct watch_pipe *p)
 		p->wait_us = MIN(p->wait_us, p->unsure_at_us);
 		return false;
 	}
-	if (now > p->unsure_at_us + UNSURE_FORGET_US)
+	if (!p->unsure_wait_us || now > p->unsure_at_us + UNSURE_FORGET_US)
 		p->unsure_wait_us = UNSURE_FIRST_US;
 	p->unsure_at_us = now + p->unsure_wait_us;
 	p->unsure_wait_us = MIN(2 * p->unsure_wait_us, UNSURE_LAST_US);

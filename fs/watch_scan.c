@@ -201,8 +201,14 @@ static bool has_left(struct watch_pipe *p, uint32_t entry)
 	struct watch_stat st;
 	int err = watch_look(p, entry, &st);
 
-	return err == -ENOENT || err == -ENOTDIR || (err == -ESTALE && is_dir(p, entry)) ||
-	       (!err && st.id != picture_at(&p->picture, entry)->id);
+	if (err == -ENOENT || err == -ENOTDIR)
+		return true;
+	if (err ? err != -ESTALE || !is_dir(p, entry)
+		: st.id == picture_at(&p->picture, entry)->id)
+		return false;
+	/* Something else has its name there, of which an event may have told before. */
+	watch_unsure(p, picture_at(&p->picture, entry)->parent);
+	return true;
 }
 
 /* The entry that the new file ENTRY was until it was renamed; 0: it is a new one. */
@@ -459,8 +465,6 @@ static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t entry)
 	struct picture_entry *e = picture_at(&p->picture, earlier);
 
 	e->flags &= (uint16_t) ~(PICTURE_GONE | PICTURE_REBORN);
-	if (e->flags & PICTURE_DIR) /* what has its old place? */
-		watch_unsure(p, e->parent);
 	picture_replace(&p->picture, entry, earlier);
 	if (p->scan.top == entry)
 		p->scan.top = earlier;
