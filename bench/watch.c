@@ -84,6 +84,17 @@ static void expect(struct watcher *w, const char *text)
 	} while (!strstr(said, text));
 }
 
+static bool is_installed(const char *program)
+{
+	struct watcher w;
+	int status = 0;
+
+	run_program(&w, (const char *[]){program, "--help", NULL});
+	close(w.fd);
+	return waitpid(w.pid, &status, 0) == w.pid &&
+	       !(WIFEXITED(status) && WEXITSTATUS(status) == 127);
+}
+
 static void bare_open(struct watcher *w, const char *root)
 {
 	run_program(w, (const char *[]){notify_program, root, NULL});
@@ -461,7 +472,7 @@ void bench_watch(const struct options *o)
 			(struct contestant){.name = "guestd fs.watch, fanotify", .width = FANOTIFY};
 	}
 	watchers[INOTIFYWAIT] = (struct watcher){.open = inotifywait_open, .close = program_close};
-	if (system("command -v inotifywait >/dev/null") == 0)
+	if (is_installed("inotifywait"))
 		cs[n++] = (struct contestant){.name = "inotifywait -m -r", .width = INOTIFYWAIT};
 	watchers[WATCHMAN] = (struct watcher){.open = watchman_open, .close = watchman_close};
 	if (watchman_start(&watchers[WATCHMAN]))
