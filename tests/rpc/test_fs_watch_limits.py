@@ -13,6 +13,9 @@ from files import sh
 from support import REMOTE, Daemon, error_of, eventually, rounds, sanitized
 from watching import Scene, Watch, agent, agent_with, backend, held, scene, with_backend
 
+# All that is left out in an emulated guest, where there is time for a few of them.
+heavy = pytest.mark.local
+
 MIB = 1 << 20
 SYSCTL = "/proc/sys/fs/inotify/"
 
@@ -94,6 +97,7 @@ def test_the_watch_limit_is_reached_later():
         stays.wait("created", scene.path("b/9/f"))
 
 
+@heavy
 def test_a_tree_that_moves_in_reaches_the_limit():
     with limited(max_user_watches=15) as scene:
         scene.sh("mkdir in out; cd out; " + dirs(30))
@@ -103,6 +107,7 @@ def test_a_tree_that_moves_in_reaches_the_limit():
         assert error.code == "limit" and "max_user_watches" in error.message, error
 
 
+@heavy
 def test_the_instance_limit():
     """However many the agent uses, it says so when there are no more."""
     with limited(max_user_instances=2) as scene:
@@ -117,7 +122,7 @@ def test_the_instance_limit():
             call.event("created")
 
 
-@pytest.mark.local
+@heavy
 def test_the_limit_by_default():
     """Where a whole file system cannot be watched, auto is inotify, with its limits."""
     with limited("auto", max_user_watches=20) as scene:
@@ -182,6 +187,7 @@ def test_the_queue_overflows(narrow, backend):
         assert scene.path("stay/same") in watch.told("modified")
 
 
+@heavy
 def test_it_overflows_again_and_again(narrow, backend):
     it, queue = narrow
     with scene_of(it) as scene:
@@ -200,6 +206,7 @@ def test_it_overflows_again_and_again(narrow, backend):
             assert brackets(watch).count("overflow") >= 3
 
 
+@heavy
 def test_the_root_goes_in_an_overflow(narrow):
     it, queue = narrow
     with scene_of(it) as scene:
@@ -218,6 +225,7 @@ def storm(scene, count, tag, *readers):
                    " mkdir -p a/b; : >a/b/f; mv a c", *readers)
 
 
+@heavy
 def test_a_client_that_does_not_read(scene):
     """The agent holds no more than so much for it; when it reads again, its picture becomes right again. Nobody
     else notices."""
@@ -239,6 +247,7 @@ def test_a_client_that_does_not_read(scene):
     assert scene.path("w/after/f") in watch.told("created")
 
 
+@heavy
 def test_a_client_that_never_reads_is_no_burden(scene):
     with scene.agent.connect() as deaf:
         for _ in range(5):
@@ -251,6 +260,7 @@ def test_a_client_that_never_reads_is_no_burden(scene):
     scene.matches(watch, LONG)
 
 
+@heavy
 def test_canceled_in_an_overflow(scene):
     watch = scene.watch()
     storm(scene, 10_000 if not REMOTE else 500, "x")
@@ -270,7 +280,7 @@ def kernel_watches(pid):
     return count
 
 
-@pytest.mark.local
+@heavy
 def test_nothing_is_left_of_a_watch(scene):
     """Descriptors, watches of the kernel, memory: after a cancel, the end of a connection and of the root."""
     daemon = scene.agent
@@ -301,7 +311,7 @@ def test_nothing_is_left_of_a_watch(scene):
     assert grown < (32 if sanitized() else 4) * MIB, f"grew by {grown >> 10} KiB"
 
 
-@pytest.mark.local
+@heavy
 def test_directories_that_go_are_not_watched_any_more(scene, backend):
     if backend == "fanotify":
         return      # it watches none
@@ -315,7 +325,7 @@ def test_directories_that_go_are_not_watched_any_more(scene, backend):
     eventually(lambda: kernel_watches(scene.agent.pid) == before, "back to what it was")
 
 
-@pytest.mark.local
+@heavy
 def test_a_watch_is_no_obstacle(backend):
     """For an agent that is to end."""
     with agent_with("--watch-backend", backend) as it:
@@ -325,7 +335,7 @@ def test_a_watch_is_no_obstacle(backend):
             it.stop()
 
 
-@pytest.mark.local
+@heavy
 def test_processes_inherit_none_of_it(scene):
     watch = scene.watch()
     seen = scene.sh("ls -l /proc/self/fd")
@@ -333,7 +343,7 @@ def test_processes_inherit_none_of_it(scene):
     watch.cancel()
 
 
-@pytest.mark.local
+@heavy
 def test_memory_of_a_large_tree(scene):
     """Some bytes for each name: it has to know them to find what an overflow hid."""
     count = rounds(50_000)
@@ -349,7 +359,7 @@ def test_memory_of_a_large_tree(scene):
     eventually(lambda: scene.agent.rss() - before < (64 if sanitized() else 6) * MIB, "it is given back")
 
 
-@pytest.mark.local
+@heavy
 def test_a_burst_is_not_lost(scene):
     """A client that reads misses nothing, however fast the files come."""
     watch = scene.watch()

@@ -43,8 +43,8 @@ def test_storm(guest, backend):
     with short_queues(guest), agent_with("--watch-backend", backend) as agent, agent.connect() as client:
         scene = Scene(agent, client, f"{directory}/root")
         watches = [scene.watch(), scene.watch(coalesce_ms=0)]
-        for hold in (False, True, False):
-            script = storm.as_shell(weather.changes(150))
+        for hold in (False, True):
+            script = storm.as_shell(weather.changes(100))
             if hold:
                 with held(agent):
                     scene.outside(script)
