@@ -37,6 +37,9 @@ struct queued {
 /* ... or its other half may still come. */
 #define WAIT 1102
 
+/* It was, but its other half stands for itself. */
+#define HALF 1103
+
 /* The queue */
 
 size_t watch_pipe_room(const struct watch_pipe *p)
@@ -258,6 +261,7 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 {
 	struct watch_report r = {.type = WATCH_RENAMED, .dir = is_dir(p, f->entry)};
 	uint64_t from_key = f->dir ? picture_at(&p->picture, f->dir)->key : 0;
+	struct watch_stat st;
 	bool taken;
 	int err;
 
@@ -299,7 +303,12 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	check_next(p, from_key, f->name, f->len);
 	if (taken)
 		check_next(p, picture_at(&p->picture, t->dir)->key, t->name, t->len);
-	return 0;
+	if (r.dir || watch_look(p, f->entry, &st) < 0 ||
+		st.id == picture_at(&p->picture, f->entry)->id || st.dir)
+		return 0;
+	/* It is another one: what was exchanged is read ahead, or this was renamed once more. */
+	watch_set_stat(p, f->entry, &st);
+	return watch_mark(p, f->entry, PICTURE_MODIFIED);
 }
 
 static int on_renamed(struct watch_pipe *p, const struct target *f, struct target *t, bool dir)
@@ -312,6 +321,11 @@ static int on_renamed(struct watch_pipe *p, const struct target *f, struct targe
 		return t ? on_appeared(p, t, dir, true) : 0;
 	if (t && t->entry == f->entry)
 		return 0;
+	if (is_dir(p, f->entry) != dir) { /* it is read ahead: not this was renamed */
+		check_next(p, picture_at(&p->picture, f->dir)->key, f->name, f->len);
+		watch_removal_begin(p, f->entry, false, false);
+		return HALF;
+	}
 	if (t && !t->around && !t->ignored && !picture_is_within(&p->picture, t->dir, f->entry))
 		return move(p, f, t);
 	check_next(p, picture_at(&p->picture, f->dir)->key, f->name, f->len);
@@ -339,11 +353,15 @@ static int on_from(struct watch_pipe *p, const struct queued *q, const struct ta
 			return WAIT;
 		offset = -1;
 	}
-	if (offset < 0)
-		return on_renamed(p, f, NULL, q->dir);
+	if (offset < 0) {
+		err = on_renamed(p, f, NULL, q->dir);
+		return err == HALF ? 0 : err;
+	}
 	ASSERT(queue_at(p, (size_t)offset, &to, &name));
 	known = find_target(p, to.key, name, to.name_len, to.dir, &t);
 	err = on_renamed(p, f, known ? &t : NULL, q->dir);
+	if (err == HALF)
+		return 0;
 	if (err != AGAIN)
 		set_used(p, (size_t)offset);
 	return err;
@@ -354,13 +372,15 @@ static int on_rename(struct watch_pipe *p, const struct queued *q, const struct 
 {
 	static const struct target nowhere;
 	struct target t;
+	int err;
 	bool to = find_target(p, q->to_key, name + q->name_len, q->to_len, q->dir, &t);
 
 	if (to && t.around && !(from && f->around)) {
 		check_root(p);
 		return 0;
 	}
-	return on_renamed(p, from ? f : &nowhere, to ? &t : NULL, q->dir);
+	err = on_renamed(p, from ? f : &nowhere, to ? &t : NULL, q->dir);
+	return err == HALF ? 0 : err;
 }
 
 static int on_written(struct watch_pipe *p, const struct target *t, unsigned kind)

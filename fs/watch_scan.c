@@ -203,8 +203,7 @@ static bool has_left(struct watch_pipe *p, uint32_t entry)
 
 	if (err == -ENOENT || err == -ENOTDIR)
 		return true;
-	if (err ? err != -ESTALE || !is_dir(p, entry)
-		: st.id == picture_at(&p->picture, entry)->id)
+	if (err ? err != -ESTALE || !is_dir(p, entry) : st.id == picture_at(&p->picture, entry)->id)
 		return false;
 	/* Something else has its name there, of which an event may have told before. */
 	watch_unsure(p, picture_at(&p->picture, entry)->parent);
@@ -291,6 +290,11 @@ static void compare(struct watch_pipe *p, uint32_t entry, const struct watch_sta
 
 	if (is_dir(p, entry) != st->dir) {
 		e->flags |= PICTURE_REBORN;
+		return;
+	}
+	/* One that had left when it was to be looked at: the client was told of what it is now. */
+	if (!e->id && !p->resyncing) {
+		watch_set_stat(p, entry, st);
 		return;
 	}
 	if (!st->dir && (e->id != st->id || e->mtime_ns != st->mtime_ns || e->size != st->size))
