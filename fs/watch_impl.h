@@ -13,7 +13,7 @@
 
 /* What `removal` and `scan` of the pipe do next; while either is on, no event is looked at. */
 void watch_scan_begin(struct watch_pipe *p, uint32_t top, bool quiet);
-/* Of all that is not sure. */
+/* Of all that is not sure; of all, where there is doubt. */
 void watch_scan_unsure(struct watch_pipe *p);
 /* QUIET: nobody is told.  REBORN: the entry stays, and is what its name is now. */
 void watch_removal_begin(struct watch_pipe *p, uint32_t top, bool quiet, bool reborn);

@@ -207,6 +207,7 @@ static int on_appeared(struct watch_pipe *p, const struct target *t, bool dir, b
 	if (st.dir) {
 		if (there)
 			watch_removal_begin(p, t->entry, false, false);
+		p->doubt = true;
 		return there ? AGAIN : 0;
 	}
 	if (there)
@@ -239,8 +240,10 @@ static int on_check(struct watch_pipe *p, const struct target *t)
 	if (err)
 		return 0;
 	if (!t->entry || st.dir != is_dir(p, t->entry) ||
-		st.id != picture_at(&p->picture, t->entry)->id)
+		st.id != picture_at(&p->picture, t->entry)->id) {
+		p->doubt |= st.dir;
 		return on_appeared(p, t, st.dir, false);
+	}
 	return 0;
 }
 
@@ -268,6 +271,7 @@ static int move(struct watch_pipe *p, const struct target *f, const struct targe
 	if (t->entry && is_dir(p, t->entry)) {
 		/* It was empty: what is in it has been read ahead of this event, F maybe. */
 		p->replaced = !picture_at(&p->picture, t->entry)->child;
+		p->doubt |= !p->replaced;
 		p->taken = true;
 		watch_removal_begin(p, t->entry, p->replaced, false);
 		return AGAIN;
@@ -324,6 +328,7 @@ static int on_renamed(struct watch_pipe *p, const struct target *f, struct targe
 	if (is_dir(p, f->entry) != dir) { /* it is read ahead: not this was renamed */
 		check_next(p, picture_at(&p->picture, f->dir)->key, f->name, f->len);
 		watch_removal_begin(p, f->entry, false, false);
+		p->doubt = true;
 		return HALF;
 	}
 	if (t && !t->around && !t->ignored && !picture_is_within(&p->picture, t->dir, f->entry))
@@ -619,7 +624,7 @@ static bool try_unsure(struct watch_pipe *p)
 {
 	uint64_t now = p->ops->now_us(p->ctx);
 
-	if (!p->unsure)
+	if (!p->unsure && !p->doubt)
 		return false;
 	if (now < p->unsure_at_us) {
 		p->wait_us = MIN(p->wait_us, p->unsure_at_us);

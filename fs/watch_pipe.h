@@ -172,6 +172,8 @@ struct watch_pipe {
 	} removal;
 	/* Directories that could not be read while events about them were on their way. */
 	bool unsure;
+	/* Events and what was read ahead of them got into each other's way: all is compared once more. */
+	bool doubt;
 	uint64_t unsure_wait_us, unsure_at_us; /* when they are tried once more */
 	/* Names to be looked at next. */
 	struct watch_check {

@@ -265,8 +265,8 @@ void watch_scan_begin(struct watch_pipe *p, uint32_t top, bool quiet)
 void watch_scan_unsure(struct watch_pipe *p)
 {
 	watch_scan_begin(p, p->root, false);
-	p->scan.unsure = true;
-	p->unsure = false;
+	p->scan.unsure = !p->doubt;
+	p->unsure = p->doubt = false;
 }
 
 int watch_scan_new(struct watch_pipe *p, uint32_t dir, const char *name, size_t len,
@@ -387,6 +387,7 @@ static void take_key(
 		}
 		picture_set_key(&p->picture, other, 0);
 		watch_unsure(p, other);
+		p->doubt = true;
 		p->watches--;
 	}
 	watch_unwatch(p, dir);
@@ -468,6 +469,7 @@ static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t entry)
 	int err = tell_moved(p, earlier, entry);
 	struct picture_entry *e = picture_at(&p->picture, earlier);
 
+	p->doubt |= is_dir(p, earlier);
 	e->flags &= (uint16_t) ~(PICTURE_GONE | PICTURE_REBORN);
 	picture_replace(&p->picture, entry, earlier);
 	if (p->scan.top == entry)

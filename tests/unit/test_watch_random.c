@@ -168,16 +168,27 @@ static void one_change(struct fake *f, uint32_t *seed, int *outside)
 		fake_chmod(f, a);
 }
 
+static uint32_t meanwhile_seed;
+static int outside;
+
+static void change_meanwhile(struct fake *f)
+{
+	if (f->n_events - f->delivered < 300 && rnd_below(&meanwhile_seed, 4) == 0)
+		one_change(f, &meanwhile_seed, &outside);
+}
+
 /* With LOST, some of it is never told, and the kernel says so. */
-static void play(uint32_t seed, bool lost)
+static void play(uint32_t seed, bool lost, bool busy)
 {
 	struct client *c = calloc(1, sizeof(*c));
 	struct fake *f = fake_new();
-	int outside = 0;
 
+	outside = 0;
+	meanwhile_seed = seed ^ 0x5bd1e995;
 	c->seed = seed;
 	fake_start(f, NULL);
 	f->full_after = 1 + rnd_below(&seed, 50);
+	f->meanwhile = busy ? change_meanwhile : NULL;
 	for (int round = 0; round < 60; round++) {
 		unsigned changes = rnd_below(&seed, 12);
 
@@ -194,6 +205,7 @@ static void play(uint32_t seed, bool lost)
 		fake_pass(f, rnd_below(&seed, 30));
 		client_reads(c, f);
 	}
+	f->meanwhile = NULL;
 	fake_settle(f);
 	client_reads(c, f);
 	if (count_and_compare(f, 0, "", c) != c->n)
@@ -207,20 +219,28 @@ static void test_late(void **state)
 {
 	(void)state;
 	for (uint32_t seed = 1; seed <= 2000; seed++)
-		play(seed * 7919, false);
+		play(seed * 7919, false, false);
+}
+
+static void test_busy(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 1; seed <= 2000; seed++)
+		play(seed * 6151, false, true);
 }
 
 static void test_lost(void **state)
 {
 	(void)state;
 	for (uint32_t seed = 1; seed <= 2000; seed++)
-		play(seed * 104729, true);
+		play(seed * 104729, true, seed % 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_lost),
 	};
 

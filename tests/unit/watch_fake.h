@@ -60,10 +60,12 @@ struct fake {
 	uint64_t n_ids; /* and keys */
 	uint32_t n_cookies;
 	uint64_t now_us;
-	int reading, at;
+	int reading, reading_inode, at;
 	unsigned opened, drained;
 	uint64_t max_keys;         /* 0: any */
 	unsigned room, full_after; /* reports that fit into a run; 0: any */
+	/* Called before each look at a file: others change them meanwhile. */
+	void (*meanwhile)(struct fake *f);
 	/* Called between the moment that a directory is watched and the one that it is read. */
 	void (*between)(struct fake *f, const char *path);
 	char log[1 << 20];
@@ -151,8 +153,11 @@ static bool fake_make(struct fake *f, const char *path, bool dir)
 		assert_true(++inode < FAKE_NODES);
 	f->node[i] = (struct fake_node){.used = true, .parent = parent, .inode = inode};
 	snprintf(f->node[i].name, FAKE_NAME, "%s", name);
-	f->inode[inode] = (struct fake_inode){
-		.id = ++f->n_ids, .dir = dir, .mtime = (int64_t)f->n_ids, .attributes = 1};
+	/* Numbers are used again at once, as file systems do. */
+	f->inode[inode] = (struct fake_inode){.id = (uint64_t)inode + 1,
+		.dir = dir,
+		.mtime = (int64_t)++f->n_ids,
+		.attributes = 1};
 	fake_tell(f, WATCH_CREATE, parent, name, dir, 0);
 	return true;
 }
@@ -345,11 +350,23 @@ static void fake_stat(struct fake *f, int node, struct watch_stat *st)
 	};
 }
 
+static void fake_others(struct fake *f)
+{
+	void (*meanwhile)(struct fake * f) = f->meanwhile;
+
+	f->meanwhile = NULL;
+	if (meanwhile)
+		meanwhile(f);
+	f->meanwhile = meanwhile;
+}
+
 /* The node, or -errno. */
 static int fake_place(struct fake *f, const struct watch_place *at)
 {
-	int dir = fake_find(f, at->dir), i;
+	int dir, i;
 
+	fake_others(f);
+	dir = fake_find(f, at->dir);
 	if (!*at->name)
 		return f->gone ? -ENOENT : 0;
 	if (dir < 0 || fake_inode(f, dir)->id != at->dir_id)
@@ -384,6 +401,7 @@ static int fake_open(void *ctx, const struct watch_place *at, struct watch_stat 
 	if (f->between)
 		f->between(f, path);
 	f->reading = i;
+	f->reading_inode = f->node[i].inode;
 	f->at = 1;
 	return 0;
 }
@@ -392,6 +410,9 @@ static int fake_next(void *ctx, const char **name, bool *dir)
 {
 	struct fake *f = ctx;
 
+	fake_others(f);
+	if (!f->node[f->reading].used || f->node[f->reading].inode != f->reading_inode)
+		return 0;
 	for (; f->at < FAKE_NODES; f->at++) {
 		const struct fake_node *n = &f->node[f->at];
 
@@ -408,8 +429,15 @@ static int fake_next(void *ctx, const char **name, bool *dir)
 static int fake_stat_in(void *ctx, const char *name, struct watch_stat *st)
 {
 	struct fake *f = ctx;
+	char copy[FAKE_NAME];
+	int i;
 
-	fake_stat(f, fake_child(f, f->reading, name, strlen(name)), st);
+	snprintf(copy, sizeof(copy), "%s", name);
+	fake_others(f);
+	i = fake_child(f, f->reading, copy, strlen(copy));
+	if (i < 0)
+		return -ENOENT;
+	fake_stat(f, i, st);
 	return 0;
 }
 
@@ -494,7 +522,7 @@ static inline struct fake *fake_new(void)
 	f->event = calloc(FAKE_EVENTS, sizeof(*f->event));
 	f->node[0].used = true;
 	f->node[0].parent = -1;
-	f->inode[0] = (struct fake_inode){.id = ++f->n_ids, .dir = true};
+	f->inode[0] = (struct fake_inode){.id = 1, .dir = true};
 	f->now_us = 1000000;
 	return f;
 }
