@@ -130,7 +130,7 @@ static void send_ready(struct watch *t)
 	step_event_begin(t->step, &e);
 	mark = enc_map_begin(&e);
 	enc_kv_str(&e, "type", "ready");
-	enc_kv_uint(&e, "watches", t->pipe.watches);
+	enc_kv_uint(&e, "watches", MAX(t->pipe.watches, 1)); /* a file: the directory around it */
 	enc_kv_str(&e, "backend", t->kernel.backend->name);
 	enc_kv_uint(&e, "entries", t->pipe.picture.count);
 	if (t->disk.remote) {

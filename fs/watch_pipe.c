@@ -17,7 +17,7 @@
 
 /* A directory that could not be read is tried again, and again more and more rarely. */
 #define UNSURE_FIRST_US  10000u
-#define UNSURE_LAST_US   5000000u
+#define UNSURE_LAST_US   1000000u
 #define UNSURE_FORGET_US 1000000u
 
 #define PATH_BYTES_MAX (1u << 20) /* a frame holds no longer one */
@@ -632,10 +632,19 @@ static bool try_unsure(struct watch_pipe *p)
 	}
 	if (!p->unsure_wait_us || now > p->unsure_at_us + UNSURE_FORGET_US)
 		p->unsure_wait_us = UNSURE_FIRST_US;
-	p->unsure_at_us = now + p->unsure_wait_us;
-	p->unsure_wait_us = MIN(2 * p->unsure_wait_us, UNSURE_LAST_US);
+	p->unsure_since_us = now;
 	watch_scan_unsure(p);
 	return true;
+}
+
+/* The next try is not soon after, and much longer after than this one took. */
+static void end_try(struct watch_pipe *p)
+{
+	uint64_t now = p->ops->now_us(p->ctx);
+
+	p->unsure_at_us = now + MAX(p->unsure_wait_us, 10 * (now - p->unsure_since_us));
+	p->unsure_wait_us = MIN(2 * p->unsure_wait_us, UNSURE_LAST_US);
+	p->unsure_since_us = 0;
 }
 
 static bool is_due(const struct watch_pipe *p)
@@ -654,6 +663,8 @@ static int step(struct watch_pipe *p)
 		return PIPE_GONE;
 	if (p->scan.at)
 		return watch_scan_step(p);
+	if (p->unsure_since_us)
+		end_try(p);
 	if (!p->ready) {
 		p->ready = true;
 		return PIPE_READY;

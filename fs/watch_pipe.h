@@ -174,7 +174,8 @@ struct watch_pipe {
 	bool unsure;
 	/* Events and what was read ahead of them got into each other's way: all is compared once more. */
 	bool doubt;
-	uint64_t unsure_wait_us, unsure_at_us; /* when they are tried once more */
+	uint64_t unsure_wait_us, unsure_at_us; /* when that is tried once more */
+	uint64_t unsure_since_us;              /* since when it is being tried; 0: it is not */
 	/* Names to be looked at next. */
 	struct watch_check {
 		uint64_t key;
