@@ -7,7 +7,7 @@ import pytest
 from client import RpcError
 from files import assert_entry
 from support import error_of, rounds
-from watching import Watch, agent, as_bytes, backend, scene, with_backend
+from watching import Watch, agent, as_bytes, backend, held, scene, with_backend
 
 # All that is left out in an emulated guest, where there is time for a few of them.
 heavy = pytest.mark.local
@@ -182,6 +182,17 @@ def test_a_directory_changes_its_name(scene):
 
 
 @heavy
+def test_what_is_soon_over_is_told(scene):
+    """Each change, also of what is gone when the agent gets to look."""
+    watch = scene.watch()
+    with held(scene.agent):
+        scene.outside("echo x >f; mv f g; rm g; mkdir d; mv d e; rmdir e")
+    scene.matches(watch)
+    assert [step for step in watch.short() if step[0] != "modified"] == [
+        ("created", "f"), ("renamed", "g"), ("deleted", "g"), ("created", "d"), ("renamed", "e"), ("deleted", "e")]
+
+
+@heavy
 def test_two_change_places(scene):
     scene.sh("mkdir -p a/in b/in; : >a/in/fa; : >b/in/fb")
     watch = scene.watch()
@@ -260,8 +271,9 @@ def test_names_are_bytes(scene, name):
     name = as_bytes(name)
     top = scene.dir.encode() + b"/"
     watch = scene.watch()
-    scene.sh('mkdir "./$1"; : >"./$1/$1"; mv "./$1/$1" "./$1/plain"; mv "./$1/plain" "./$1/$1"; mv "./$1" moved; mv moved "./$1"', name)
-    scene.matches(watch)
+    for step in ('mkdir "./$1"; : >"./$1/$1"', 'mv "./$1/$1" "./$1/plain"', 'mv "./$1/plain" "./$1/$1"', 'mv "./$1" moved', 'mv moved "./$1"'):
+        scene.sh(step, name)
+        scene.matches(watch)
     directory = told(top + name)
     only(watch.changes(), "created", directory, is_dir=True)
     assert [(e["old_path"], e["path"]) for e in watch.changes("renamed") if e["dir"]] == [
