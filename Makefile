@@ -49,7 +49,7 @@ $B/o/%.o: %.c Makefile
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
 # What of the core stands without connections and methods.
-ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c env/store.c guestd/sha1.c system/x509.c system/pem.c system/mountinfo.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c net/sockets.c net/address.c
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c env/store.c guestd/sha1.c system/x509.c system/pem.c system/mountinfo.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c net/sockets.c net/address.c fs/watch_picture.c fs/watch_pipe.c fs/watch_pending.c fs/watch_scan.c
 
 $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)
@@ -95,13 +95,14 @@ fuzz: ## libFuzzer, a minute for each target (clang)
 
 # Programs of one file each, and the driver made of the others; the children have no libc.
 BENCH_CHILDREN := true flood sleeper rawcat
-BENCH  := $(filter-out $(BENCH_CHILDREN:%=bench/%.c) bench/minimal.c,$(wildcard bench/*.c))
+BENCH_FLOORS := minimal notify
+BENCH  := $(filter-out $(BENCH_CHILDREN:%=bench/%.c) $(BENCH_FLOORS:%=bench/%.c),$(wildcard bench/*.c))
 
 $(BENCH_CHILDREN:%=$B/bench/%): $B/bench/%: bench/%.c bench/nolibc.h
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) -fno-stack-protector -nostdlib -static -o $@ $<
 
-$B/bench/minimal: $B/o/bench/minimal.o
+$(BENCH_FLOORS:%=$B/bench/%): $B/bench/%: $B/o/bench/%.o
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(LINK) -o $@ $^
 
@@ -109,7 +110,7 @@ $B/bench/bench: $(BENCH:%.c=$B/o/%.o) $(filter $B/o/ctl/client%,$(CTL:%.c=$B/o/%
 	@mkdir -p $(@D)
 	$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -lnettle -lm
 
-bench: all $(BENCH_CHILDREN:%=$B/bench/%) $B/bench/minimal $B/bench/bench ## guestd beside its floor and the physical limit
+bench: all $(BENCH_CHILDREN:%=$B/bench/%) $(BENCH_FLOORS:%=$B/bench/%) $B/bench/bench ## guestd beside its floor and the physical limit
 	bench/run $(BENCH_ARGS)
 
 tidy: ## clang-tidy over all sources

@@ -34,6 +34,7 @@ static const struct {
 	{"stat", bench_stat},
 	{"tree", bench_tree},
 	{"net", bench_net},
+	{"watch", bench_watch},
 };
 
 static void usage(void)
@@ -69,7 +70,7 @@ static void print_head(const struct options *o)
 	     "EOF, wait;\n"
 	     "          a child that echoes; a child that copies from pipe to socket; kill and wait;\n"
 	     "          a walk of /proc; a pty without a daemon; sendfile, splice; open, write, close;\n"
-	     "          find; a copier between two sockets\n"
+	     "          find; a copier between two sockets; bench/notify.c: inotify and a socket\n"
 	     "minimal   bench/minimal.c: one thread behind a Unix socket, the same spawn, but without waiting\n"
 	     "          for the execve (vfork: with)\n"
 	     "guestd    over a Unix socket through ctl/client.h");
@@ -124,6 +125,7 @@ int main(int argc, char **argv)
 	o.flood = xasprintf("%s/flood", programs);
 	o.sleeper = xasprintf("%s/sleeper", programs);
 	o.rawcat = xasprintf("%s/rawcat", programs);
+	o.notify = xasprintf("%s/notify", programs);
 	setlinebuf(stdout);
 	supervise();
 
@@ -144,6 +146,7 @@ int main(int argc, char **argv)
 	free(o.flood);
 	free(o.sleeper);
 	free(o.rawcat);
+	free(o.notify);
 	free(own);
 	return 0;
 }

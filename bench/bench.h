@@ -19,7 +19,7 @@
 struct options {
 	const char *guestd; /* the daemon's binary */
 	/* the programs built beside the bench */
-	char *minimal, *tiny_true, *flood, *sleeper, *rawcat;
+	char *minimal, *tiny_true, *flood, *sleeper, *rawcat, *notify;
 	const char *only; /* names of contests; NULL: everything */
 	unsigned rounds;
 	bool quick;
@@ -91,5 +91,6 @@ void bench_files(const struct options *o);
 void bench_stat(const struct options *o);
 void bench_tree(const struct options *o);
 void bench_net(const struct options *o);
+void bench_watch(const struct options *o);
 
 #endif

@@ -250,6 +250,30 @@ struct client *guestd_client(uint32_t window)
 	return c;
 }
 
+struct client *guestd_other(
+	const struct options *o, const char *option, const char *value, pid_t *pid)
+{
+	char *listen_at = xasprintf("unix:%s/other", dir), *run_dir = in_dir("run-other");
+	char *args[] = {xstrdup(o->guestd), xstrdup("--listen"), listen_at, xstrdup("--run-dir"),
+		run_dir, xstrdup(option), xstrdup(value), NULL};
+	const struct client_hello hello = {.name = "bench"};
+	struct client_msg msg;
+	struct client *c;
+
+	*pid = start("other", args);
+	for (size_t i = 0; args[i]; i++)
+		free(args[i]);
+	c = client_new(connect_to("other"));
+	if (client_hello(c, &hello, START_MS, &msg) < 0 || msg.error)
+		give_up("hello: %s", client_why(c));
+	return c;
+}
+
+void guestd_other_stop(pid_t *pid)
+{
+	stop(pid, "the other guestd");
+}
+
 uint32_t guestd_exec(struct client *c, const char *program, const char *argument)
 {
 	uint32_t id;
@@ -347,6 +371,11 @@ void guestd_forget_peak(void)
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		(void)!write(fd, "5", 1); /* where it is refused, the peak is older */
+}
+
+const char *socket_dir(void)
+{
+	return dir;
 }
 
 const char *files_dir(void)

@@ -31,6 +31,14 @@ int guestd_connect(void);
 /* WINDOW 0: transport mode. */
 struct client *guestd_client(uint32_t window);
 
+/* One more guestd, started with OPTION VALUE, to be stopped by who wants it no more; one at a time. */
+struct client *guestd_other(
+	const struct options *o, const char *option, const char *value, pid_t *pid);
+void guestd_other_stop(pid_t *pid);
+
+/* Where sockets of further programs may lie. */
+const char *socket_dir(void);
+
 /* Queues proc.exec of PROGRAM with one ARGUMENT or none (NULL).  The id of the call. */
 uint32_t guestd_exec(struct client *c, const char *program, const char *argument);
 

@@ -182,6 +182,15 @@ static int set_dial_any(const char *value, struct why *why)
 	return bad(why, "dial-any is yes or no, not %s", value);
 }
 
+static int set_watch_backend(const char *value, struct why *why)
+{
+	if (strcmp(value, "auto") != 0 && strcmp(value, "inotify") != 0 &&
+		strcmp(value, "fanotify") != 0)
+		return bad(why, "watch-backend is auto, inotify or fanotify, not %s", value);
+	conf.watch_backend = xstrdup(value);
+	return 0;
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -209,6 +218,8 @@ static const struct key {
 	{"cgroup", "PATH", "auto, off or a cgroup of our own, for one below it a process (auto)",
 		set_cgroup},
 	{"dial-any", NULL, "let clients reach other machines through net.dial", set_dial_any},
+	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
+		set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
 };
 
@@ -375,6 +386,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	*action = ACTION_RUN;
 	conf.run_dir = "/run/guestd";
 	conf.cgroup = "auto";
+	conf.watch_backend = "auto";
 	peer_policy_init(&conf.peers);
 	if (set_listen("vsock:1024", &why) ||
 		(getpid() == 1 && port_virtio_exists() &&

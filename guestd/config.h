@@ -27,6 +27,7 @@ struct config {
 	const char *default_user; /* NULL = the agent's own */
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
+	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
 };
 
 /* What else a command line can ask for. */

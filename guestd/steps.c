@@ -78,12 +78,19 @@ struct call {
 	size_t gather;          /* bytes that are worth a step */
 	struct ev_timer moment; /* runs: there may soon be as many */
 
-	bool piped;  /* it counts in n_piped; the worker's */
+	bool piped;       /* it counts in n_piped; the worker's */
+	struct list link; /* calls */
+	bool waiting;     /* after STEP_WAIT: */
+	bool woken;       /* meant for the next one: a step is at work */
+	struct ev_io io;
+	struct ev_timer timer;
+
 	bool begun;  /* a step was, so that its end is due */
 	bool closed; /* no step will be */
 };
 
 static size_t blocks_total;
+static struct list calls = {&calls, &calls};
 
 static struct call *call_of(void *owner)
 {
@@ -175,6 +182,11 @@ static int one_step(struct call *c)
 	return err;
 }
 
+static bool goes_on(const struct work *w)
+{
+	return w->err == STEP_MORE || w->err == STEP_WAIT;
+}
+
 static void run(struct job *job)
 {
 	struct work *w = CONTAINER_OF(job, struct work, job);
@@ -183,7 +195,7 @@ static void run(struct job *job)
 
 	w->err = rights ? rights : one_step(c);
 	/* Whatever becomes of the rights, it closes its descriptors. */
-	if (w->err != STEP_MORE && c->begun && c->steps->end)
+	if (!goes_on(w) && c->begun && c->steps->end)
 		c->steps->end(w);
 	if (!rights)
 		work_leave(w);
@@ -209,6 +221,7 @@ static void call_free(struct work *w)
 	free(c->writing.bytes);
 	free(w->state);
 	blocks_total -= c->charged;
+	list_del(&c->link);
 	work_fini(w);
 	free(c);
 }
@@ -275,6 +288,13 @@ static bool has_input(const struct call *c)
 	       (c->filling.end && !ev_is_active(&c->moment)) || c->writing.begin < c->writing.end;
 }
 
+static void stop_waiting(struct call *c)
+{
+	c->waiting = false;
+	ev_io_stop(loop_ev(), &c->io);
+	ev_timer_stop(loop_ev(), &c->timer);
+}
+
 /* Goes on, if there is something to go on with; or ends, if nobody waits for it. */
 static void advance(struct call *c)
 {
@@ -283,6 +303,8 @@ static void advance(struct call *c)
 	if (w->busy || c->closed || !list_empty(&w->users.link))
 		return;
 	if (!work_canceled(w)) {
+		if (c->waiting)
+			return;
 		if (c->n_filled == ARRAY_LEN(c->block))
 			return;
 		if (c->steps->input && !has_input(c))
@@ -292,8 +314,59 @@ static void advance(struct call *c)
 	} else {
 		c->step.in_used = c->step.out_len = 0; /* there will be none */
 	}
+	stop_waiting(c);
 	w->busy = true;
 	job_continue(&w->job);
+}
+
+static void wake(struct call *c)
+{
+	stop_waiting(c);
+	advance(c);
+}
+
+static void on_readable(struct ev_loop *ev, struct ev_io *io, int revents)
+{
+	(void)ev, (void)revents;
+	wake(CONTAINER_OF(io, struct call, io));
+}
+
+static void on_time(struct ev_loop *ev, struct ev_timer *timer, int revents)
+{
+	(void)ev, (void)revents;
+	wake(CONTAINER_OF(timer, struct call, timer));
+}
+
+static void begin_wait(struct call *c)
+{
+	if (c->woken) {
+		c->woken = false;
+		return;
+	}
+	c->waiting = true;
+	if (c->step.wait_fd >= 0) {
+		ev_io_set(&c->io, c->step.wait_fd, EV_READ);
+		ev_io_start(loop_ev(), &c->io);
+	}
+	if (c->step.wait_ms) {
+		/* Counted from now: this turn may have begun long ago. */
+		ev_timer_set(&c->timer, ev_time() - loop_now() + c->step.wait_ms / 1000.0, 0);
+		ev_timer_start(loop_ev(), &c->timer);
+	}
+}
+
+void steps_wake(const struct steps *steps)
+{
+	list_each(link, &calls) {
+		struct call *c = CONTAINER_OF(link, struct call, link);
+
+		if (c->steps != steps)
+			continue;
+		if (c->waiting)
+			wake(c);
+		else
+			c->woken = true;
+	}
 }
 
 /* Tells the stream what there is of the older block. */
@@ -347,7 +420,7 @@ static void on_done(struct job *job)
 {
 	struct work *w = CONTAINER_OF(job, struct work, job);
 	struct call *c = call_of(w);
-	bool more = w->err == STEP_MORE;
+	bool more = goes_on(w);
 
 	if (work_retry(w))
 		return;
@@ -369,6 +442,8 @@ static void on_done(struct job *job)
 		take_block(c);
 	}
 	if (more) {
+		if (w->err == STEP_WAIT)
+			begin_wait(c);
 		advance(c);
 		return;
 	}
@@ -541,6 +616,10 @@ void steps_start(struct req *req, void *args)
 	c->steps = steps;
 	c->id = req->id;
 	c->step.work = w;
+	c->step.wait_fd = -1;
+	list_add_tail(&calls, &c->link);
+	ev_init(&c->io, on_readable);
+	ev_init(&c->timer, on_time);
 	c->block_size = steps->block;
 	if (blocks_total + ARRAY_LEN(c->block) * steps->block > BLOCK_TOTAL_MAX)
 		c->block_size = MIN(steps->block, BLOCK_MIN);

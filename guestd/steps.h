@@ -30,6 +30,8 @@
  *	step --STEP_MORE--> (block free, input there) --> step ... --0 or error--> end --> response
  *	                                                       \--cancel, gone---> end
  *
+ * One that waits for the world, not for the client, returns STEP_WAIT and holds no worker meanwhile.
+ *
  * All that a client is told in events and data goes before the response, an error among them.
  * What follows a cancel is dropped.
  *
@@ -46,8 +48,14 @@
 
 /* Beside 0, the end, and the errors: call me again. */
 #define STEP_MORE 1000
+/* Call me again when step.wait_fd can be read, or step.wait_ms have passed, or steps_wake(). */
+#define STEP_WAIT 1001
 
 struct step {
+	/* For STEP_WAIT: the descriptor, or -1; how long at most, or 0 for any time.  Both stay set. */
+	int wait_fd;
+	unsigned wait_ms;
+
 	/* Room for data of channel 1: the step writes to `out`, and into `out_len` how much. */
 	char *out;
 	size_t out_size, out_len;
@@ -85,7 +93,7 @@ struct steps {
 	 */
 	bool input;
 	/*
-	 * With the rights of the user.  STEP_MORE, 0 with w->result encoded (in this step or
+	 * With the rights of the user.  STEP_MORE, STEP_WAIT, 0 with w->result encoded (in this step or
 	 * several), or an error (work_fail).
 	 */
 	int (*step)(struct work *w, struct step *s);
@@ -108,6 +116,9 @@ bool step_due(const struct step *s);
  */
 void step_event_begin(struct step *s, struct enc *e);
 void step_event_end(struct step *s, struct enc *e);
+
+/* All calls of STEPS that wait go on: what they wait for may have come.  Thread: loop. */
+void steps_wake(const struct steps *steps);
 
 /* For dispatch.c: instead of method->call. */
 void steps_start(struct req *req, void *args);

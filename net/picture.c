@@ -56,7 +56,7 @@ static bool changed_hands(const struct told *old, const struct port *now)
 	return old->pid && now->pid && old->pid != now->pid && old->sock.inode != now->sock.inode;
 }
 
-void picture_update(struct picture *picture,
+void net_picture_update(struct picture *picture,
 	void (*fn)(void *ctx, const struct told *told, const struct port *port), void *ctx)
 {
 	size_t n, i = 0, k = 0;
@@ -83,7 +83,7 @@ void picture_update(struct picture *picture,
 	*picture = (struct picture){.at = now, .n = n};
 }
 
-void picture_fini(struct picture *picture)
+void net_picture_fini(struct picture *picture)
 {
 	free(picture->at);
 	*picture = (struct picture){0};

@@ -322,7 +322,7 @@ static void scan_done(struct job *job)
 		scanner.n = scanner.n_found;
 		name_processes();
 		/* What was open before anybody looked is no event. */
-		picture_update(&scanner.journal, scanner.known ? publish : no_event, NULL);
+		net_picture_update(&scanner.journal, scanner.known ? publish : no_event, NULL);
 		scanner.known = true;
 	} else {
 		log_limited(LOG_WARN, "scanner", "cannot look at the ports err=%s",
@@ -412,7 +412,7 @@ static void scanner_stop(void)
 		return; /* the worker that is stuck in it still has its hands on all of this */
 	free(scanner.ports);
 	scanner.ports = NULL;
-	picture_fini(&scanner.journal);
+	net_picture_fini(&scanner.journal);
 }
 
 AREA(net) = {

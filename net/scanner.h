@@ -83,9 +83,9 @@ struct picture {
 };
 
 /* FN for all in which PICTURE differs from the ports, which it then shows.  PORT: NULL when closed. */
-void picture_update(struct picture *picture,
+void net_picture_update(struct picture *picture,
 	void (*fn)(void *ctx, const struct told *told, const struct port *port), void *ctx);
-void picture_fini(struct picture *picture);
+void net_picture_fini(struct picture *picture);
 
 /* port, address and pid; how many pairs. */
 size_t told_encode(const struct told *told, struct enc *e);

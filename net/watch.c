@@ -28,7 +28,7 @@ static struct req *done(struct watch *w)
 	struct req *req = w->req;
 
 	scan_leave(&w->client);
-	picture_fini(&w->picture);
+	net_picture_fini(&w->picture);
 	n_watches--;
 	free(w);
 	return req;
@@ -88,7 +88,7 @@ static void send_ready(struct watch *w)
 	}
 	buf_fini(&text);
 	w->ready = true;
-	picture_update(&w->picture, take_over, NULL);
+	net_picture_update(&w->picture, take_over, NULL);
 }
 
 static void send_change(void *ctx, const struct told *told, const struct port *port)
@@ -111,7 +111,7 @@ static bool watch_events(void *owner)
 
 	w->version = scan_version();
 	if (w->ready)
-		picture_update(&w->picture, send_change, w);
+		net_picture_update(&w->picture, send_change, w);
 	else
 		send_ready(w);
 	return false;

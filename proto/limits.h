@@ -153,6 +153,21 @@
 #define TUNNEL_CREDIT       (768u << 10)
 #define TUNNEL_CREDIT_TOTAL (48u << 20)
 
+/*
+ * What all watches (fs.watch) know of their trees, some 85 bytes an entry; no more than a quarter of
+ * the guest's memory.  Three million entries.
+ */
+#define WATCH_TOTAL_MAX (256u << 20)
+
+/* What a watch has read of the kernel's events and not worked through; the kernel queues the rest. */
+#define WATCH_QUEUE_MAX (64u << 10)
+
+/* How long fs.watch may wait for more changes of one file before it tells of them. */
+#define WATCH_COALESCE_MAX 60000
+
+/* Changes of files that wait for that; beyond it the oldest are told early. */
+#define WATCH_PENDING_MAX 65536u
+
 /* Events that are kept for system.events, their memory, and the longest: an exit with artifacts. */
 #define MAX_EVENTS      1024u
 #define EVENT_BYTES_MAX (4u << 20)

@@ -2,7 +2,7 @@
  * snapshot/resumed.c - system.resumed: what is to be made right after a restore or a clone
  *
  * In this order: file systems thaw, since the next steps may write; the clock; randomness, before
- * anything is drawn; name and machine id; then, on the loop, variables, the connections of the host that was,
+ * anything is drawn; name and machine id; then, on the loop, variables, what each area has to look at anew, the connections of the host that was,
  * and last the processes, who find all of it done.
  */
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "env/env.h"
+#include "guestd/area.h"
 #include "guestd/conn.h"
 #include "guestd/event.h"
 #include "guestd/identity.h"
@@ -158,6 +159,10 @@ static void finish(struct resume *r)
 	last.epoch = identity()->epoch;
 	last.step_us = r->step_us;
 	tell(r);
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
+		if ((*a)->resumed)
+			(*a)->resumed();
+	}
 	conn_kill_all_but(r->req ? r->req->conn : NULL, "the guest was resumed");
 	if (r->req)
 		reply(r->req, last.epoch, last.step_us);

@@ -17,8 +17,9 @@ METHODS = {
     "fs.readlink": "path!", "fs.chmod": "path! mode! recursive", "fs.chown": "path! owner! recursive",
     "fs.utimes": "path! mtime_us atime_us", "fs.truncate": "path! size!", "fs.hash": "path!", "fs.usage": "path!",
     "fs.find": "path! name type max_depth ignore limit", "fs.grep": "path! pattern! ignore_case ignore limit",
+    "fs.watch": "path! recursive ignore events coalesce_ms entry",
 }
-STREAMS = {"fs.list", "fs.tree", "fs.read", "fs.write", "fs.find", "fs.grep"}
+STREAMS = {"fs.list", "fs.tree", "fs.read", "fs.write", "fs.find", "fs.grep", "fs.watch"}
 
 # What makes each of them a good call but for the path, which leads nowhere.
 REST = {
@@ -88,7 +89,7 @@ def test_parameters_have_types_and_ranges(client, method):
     for name in METHODS[method].split():
         name = name.rstrip("!")
         wrong = {"offset": [-1, "1", 1.5, True], "length": [-1, "1"], "size": [-1, "1"], "limit": [-1, "1", 1.5],
-                 "depth": [-1, "1"], "max_depth": [-1, "1"], "mode": [-1, 0o10000, "644", 0o100644],
+                 "depth": [-1, "1"], "coalesce_ms": [-1, "1", 1.5], "events": ["created", [1], ["x"]], "max_depth": [-1, "1"], "mode": [-1, 0o10000, "644", 0o100644],
                  "ignore": ["x", [1], {}], "files": ["x", [1], {}], "sha256": [1, "abc", "g" * 64, "a" * 65],
                  "mtime_us": ["1", 1.5], "atime_us": ["1", 1.5], "owner": [True, []], "data": [1, []],
                  "pattern": [1, []], "type": ["directory", 1]}.get(name, [1, "true", []])
