@@ -26,7 +26,7 @@ CTL    := $(COMMON) $(wildcard ctl/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN    := $(wildcard docs/*.[1-9])
-SIZE_MAX := 1350000
+SIZE_MAX := 1400000
 
 .PHONY: all clean demo deps image vm check bench install help unit unit-build unit-list \
 	fuzz fuzz-build fuzz-replay tidy format size-max
