@@ -294,7 +294,7 @@ static int choose_types(struct watch *t, struct failure *f)
 
 	if (!events->at)
 		t->wanted = ~0u;
-	for (size_t i = 0; i < events->n; i++) {
+	for (size_t i = 0; events->at && i < events->n; i++) {
 		unsigned type = 0;
 
 		while (type < N_CHOICES && strcmp(type_names[type], events->at[i]) != 0)

@@ -112,12 +112,13 @@ static int fanotify_watch(struct watch_kernel *k, int fd, const char *path, bool
 		struct file_handle handle;
 		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} h;
-	struct statfs fs;
+	struct statfs fs = {0};
 	uint64_t fsid;
 	bool marked;
 	int err;
 
 	(void)root;
+	h.handle.handle_type = 0;
 	err = fstatfs(fd, &fs) < 0 ? -errno : handle_of(fd, "", &h.handle);
 	memcpy(&fsid, &fs.f_fsid, sizeof(fsid));
 	if (!err)
@@ -272,7 +273,7 @@ static int fanotify_read(struct watch_kernel *k, struct watch_pipe *p)
 	struct fanotify_event_metadata meta;
 	size_t n, at = 0;
 
-	if (watch_pipe_room(p) < 6 * READ_MAX)
+	if (watch_pipe_room(p) < 6 * (size_t)READ_MAX)
 		return 0;
 	n = watch_kernel_read(k, READ_MAX);
 	while (at + sizeof(meta) <= n) {

@@ -134,7 +134,7 @@ static int inotify_read(struct watch_kernel *k, struct watch_pipe *p)
 	struct inotify_event ev;
 	size_t n, at = 0;
 
-	if (watch_pipe_room(p) < 3 * READ_MAX)
+	if (watch_pipe_room(p) < 3 * (size_t)READ_MAX)
 		return 0;
 	n = watch_kernel_read(k, READ_MAX);
 	while (at < n) {

@@ -381,16 +381,16 @@ int picture_move(struct picture *p, uint32_t entry, uint32_t parent, const char 
 	return 0;
 }
 
-void picture_replace(struct picture *p, uint32_t other, uint32_t entry)
+void picture_replace(struct picture *p, uint32_t fresh, uint32_t entry)
 {
-	struct picture_entry *o = picture_at(p, other), *e = picture_at(p, entry);
+	struct picture_entry *o = picture_at(p, fresh), *e = picture_at(p, entry);
 	uint32_t name = e->name;
 	uint16_t name_len = e->name_len;
 
-	ASSERT(other != entry && o->parent);
+	ASSERT(fresh != entry && o->parent);
 	unlink_name(p, entry);
 	unlink_parent(p, entry);
-	unlink_name(p, other);
+	unlink_name(p, fresh);
 	e->name = o->name;
 	e->name_len = o->name_len;
 	e->parent = o->parent;
@@ -403,9 +403,9 @@ void picture_replace(struct picture *p, uint32_t other, uint32_t entry)
 	else
 		picture_at(p, e->parent)->child = entry;
 	link_name(p, entry);
-	unlink_identity(p, other);
+	unlink_identity(p, fresh);
 	name_free(p, name, name_len);
-	entry_free(p, other);
+	entry_free(p, fresh);
 	p->count--;
 }
 

@@ -112,8 +112,8 @@ void picture_remove(struct picture *p, uint32_t entry);
 MUST_CHECK int picture_move(
 	struct picture *p, uint32_t entry, uint32_t parent, const char *name, size_t len);
 
-/* ENTRY takes name and place of OTHER, which is gone then; nothing may be below that. */
-void picture_replace(struct picture *p, uint32_t other, uint32_t entry);
+/* ENTRY takes name and place of FRESH, which is gone then; nothing may be below that. */
+void picture_replace(struct picture *p, uint32_t fresh, uint32_t entry);
 
 /* A file becomes a directory, or the other way round; nothing may be below it.  All else is zeroed. */
 void picture_set_dir(struct picture *p, uint32_t entry, bool dir);

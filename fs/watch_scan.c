@@ -463,16 +463,16 @@ static int tell_marks(struct watch_pipe *p, uint32_t entry)
 	return err;
 }
 
-/* ENTRY, which is new, was EARLIER in another place. */
-static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t entry)
+/* FRESH was EARLIER in another place. */
+static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t fresh)
 {
-	int err = tell_moved(p, earlier, entry);
+	int err = tell_moved(p, earlier, fresh);
 	struct picture_entry *e = picture_at(&p->picture, earlier);
 
 	p->doubt |= is_dir(p, earlier);
 	e->flags &= (uint16_t) ~(PICTURE_GONE | PICTURE_REBORN);
-	picture_replace(&p->picture, entry, earlier);
-	if (p->scan.top == entry)
+	picture_replace(&p->picture, fresh, earlier);
+	if (p->scan.top == fresh)
 		p->scan.top = earlier;
 	/* Looked at once more: what is in it may have changed as well. */
 	p->scan.at = earlier;
