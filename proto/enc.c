@@ -227,6 +227,12 @@ void failure_encode(const struct failure *f, struct enc *e)
 		enc_kv_str(e, "stage", f->stage);
 		n++;
 	}
+	if (f->data) {
+		enc_str(e, "data");
+		if (buf_add(e->buf, buf_bytes(f->data), buf_len(f->data)) < 0)
+			e->failed = true;
+		n++;
+	}
 	enc_map_end(e, mark, n);
 }
 
