@@ -120,8 +120,9 @@ static int take_time(const struct tar_reader *r, const struct record *rec, struc
 	return 0;
 }
 
-static int take_text(const struct tar_reader *r, const struct record *rec, const char **out,
-	struct failure *f)
+/* *OUT becomes it, unless it is empty. */
+static int take_text(
+	const struct tar_reader *r, const struct record *rec, char **out, struct failure *f)
 {
 	if (!rec->len) /* as if it had not been given */
 		return 0;

@@ -262,11 +262,13 @@ static int complete(struct tar_reader *r, char type, struct failure *f)
 
 	if (r->sparse_name)
 		e->path = r->sparse_name;
-	note_name(r);
 	len = strlen(e->path);
 	/* Before there was a type for directories, they were files with a slash. */
 	if (e->type == TAR_FILE && len && e->path[len - 1] == '/')
 		e->type = TAR_DIR;
+	while (len > 1 && e->path[len - 1] == '/')
+		e->path[--len] = '\0';
+	note_name(r);
 	r->pad = padding(r->left);
 	if (e->type != TAR_FILE) {
 		e->size = 0;
@@ -399,7 +401,9 @@ static int take_body(struct tar_reader *r, struct tar_bytes *b, size_t max, stru
 		return tell(r, TAR_NEED);
 	if (r->left > max)
 		return tar_broken(r, f, ERR_LIMIT, "a header is longer than %zu bytes (%s)", max,
-			max == TAR_NAME_MAX ? "tar_name" : "tar_header");
+			b == &r->local    ? "tar_header"
+			: b == &r->global ? "tar_global"
+					  : "tar_name");
 	if (b->size < r->left + 1) {
 		char *grown = realloc(b->at, (size_t)r->left + 1);
 

@@ -36,7 +36,8 @@ enum tar_type { TAR_FILE, TAR_HARDLINK, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DI
 /* All pointers live until the next TAR_ENTRY. */
 struct tar_entry {
 	enum tar_type type;
-	const char *path, *target; /* `target` of links only */
+	char *path;         /* without slashes at its end, but for the root */
+	char *target;       /* of links only */
 	mode_t mode;               /* permissions */
 	uint64_t uid, gid;
 	uint64_t size; /* of a file, holes among it */
@@ -100,7 +101,7 @@ struct tar_reader {
 	bool sparse_given, has_real_size;
 	uint64_t real_size, half_piece;
 	bool has_half_piece;
-	const char *sparse_name;
+	char *sparse_name;
 	struct tar_piece *piece;
 	size_t n_pieces, pieces_size, at_piece;
 	uint64_t in_piece;
