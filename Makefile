@@ -57,9 +57,12 @@ $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)
 	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka $(LIBS)
 
-$B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(COMMON:%.c=$B/o/%.o)
+# What of an import stands without the agent.
+IMPORT := tar/decode.c tar/reader.c tar/pax.c tar/below.c
+
+$B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(IMPORT))
 	@mkdir -p $(@D)
-	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lmsgpackc -lm
+	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lmsgpackc -lzstd -lz -lm
 
 deps: ## install the Debian packages that the build and the tests need (as root)
 	sh initramfs/deps

@@ -213,6 +213,7 @@ int decode(struct decode *d, const char *bytes, size_t len, bool end, size_t *us
 {
 	int err;
 
+	d->out = "";
 	d->out_len = 0;
 	if (!d->ready) {
 		size_t before = *used;

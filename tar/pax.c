@@ -21,11 +21,13 @@ struct record {
  */
 static int next_record(struct tar_bytes *b, size_t *at, struct record *out)
 {
-	char *p = b->at + *at, *end = b->at + b->len, *equals;
+	char *p, *end, *equals;
 	size_t len = 0, digits = 0;
 
-	if (p == end)
+	if (*at == b->len)
 		return 0;
+	p = b->at + *at;
+	end = b->at + b->len;
 	while (p + digits < end && p[digits] >= '0' && p[digits] <= '9' && digits < 9)
 		len = 10 * len + (size_t)(p[digits++] - '0');
 	if (!digits || p + digits == end || p[digits] != ' ' || len > (size_t)(end - p) ||
