@@ -58,7 +58,7 @@ $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@$(CC) $(FLAGS) $(if $(SAN),-fsanitize=$(SAN)) -o $@ $^ -lcmocka $(LIBS)
 
 # What of an import stands without the agent.
-IMPORT := tar/decode.c tar/reader.c tar/pax.c tar/below.c
+IMPORT := tar/decode.c tar/reader.c tar/records.c tar/below.c
 
 $B/fuzz/%: $B/o/tests/fuzz/%.o $B/o/tests/fuzz/replay.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(IMPORT))
 	@mkdir -p $(@D)

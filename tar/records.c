@@ -1,5 +1,5 @@
 /*
- * tar/pax.c - extended headers: records "LENGTH KEY=VALUE\n"
+ * tar/records.c - extended headers: records "LENGTH KEY=VALUE\n"
  *
  * What they say takes the place of what the ustar header says.  Extended attributes and ACLs stay in
  * the header until tar_attr() is asked for them.
