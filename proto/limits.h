@@ -109,11 +109,16 @@
 #define TAR_PIECES_MAX 16384u
 
 /*
- * What is being compressed: blocks of one call, one more than there are processors, and the memory of
- * all calls.  Where that is used up a call has one block, and beyond the double of it none.
+ * What is being compressed or hashed for one call, one block or batch of files more than there are
+ * processors; and the memory of the blocks of all calls.  Where that is used up a call has one block,
+ * and beyond the double of it none.
  */
-#define TAR_BLOCKS_MAX   33u
+#define TAR_TASKS_MAX    33u
 #define TAR_MEMORY_TOTAL (96u << 20)
+
+/* tar.manifest: files of one batch, which are open at once, and bytes that are enough for it. */
+#define TAR_BATCH_FILES 16u
+#define TAR_BATCH_BYTES (512u << 10)
 
 /*
  * Regular expressions: bytes, groups in one another, and the size with every repetition written out.

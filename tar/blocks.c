@@ -5,22 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guestd/job.h"
 #include "proto/limits.h"
 
 struct block {
-	struct job job;
+	struct task task;
 	struct block *next; /* of the spare ones */
 	struct blocks *of;
 	void *state; /* of the codec */
 	size_t before, len;
 	size_t taken;
-	bool offered;
-	/* Under the mutex, once it is full: */
-	bool done;
-	ssize_t out_len;
+	ssize_t out_len; /* or -errno */
 	uint32_t check;
-
 	char *out;
 	char in[]; /* behind the codec's overlap */
 };
@@ -43,26 +38,13 @@ static void block_free(struct block *block)
 	free(block);
 }
 
-static void compress_block(struct block *block)
+static void compress_block(struct task *task)
 {
-	struct blocks *b = block->of;
-	const struct codec *c = b->codec;
-	uint32_t check = 0;
-	ssize_t n = c->compress(block->state, block->in + c->overlap, block->before, block->len,
-		block->out, &check, &b->stop);
+	struct block *block = CONTAINER_OF(task, struct block, task);
+	const struct codec *c = block->of->codec;
 
-	pthread_mutex_lock(&b->mutex);
-	block->out_len = n;
-	block->check = check;
-	block->done = true;
-	/* Under the mutex: once its owner sees it done, neither may be there any more. */
-	pthread_cond_signal(&b->cond);
-	pthread_mutex_unlock(&b->mutex);
-}
-
-static void on_worker(struct job *job)
-{
-	compress_block(CONTAINER_OF(job, struct block, job));
+	block->out_len = c->compress(block->state, block->in + c->overlap, block->before,
+		block->len, block->out, &block->check, &block->of->team.stop);
 }
 
 /* One more, if there is the memory for it. */
@@ -79,8 +61,7 @@ static struct block *block_new(struct blocks *b, size_t max_total)
 		return NULL;
 	}
 	block->of = b;
-	block->job = (struct job){.class = JOB_SLOW, .work = on_worker};
-	list_init(&block->job.link);
+	block->task.work = compress_block;
 	block->out = malloc(c->out_max);
 	block->state = c->create(b->level);
 	if (!block->out || !block->state) {
@@ -97,10 +78,9 @@ int blocks_begin(struct blocks *b, const struct codec *codec, int level, struct 
 {
 	b->codec = codec;
 	b->level = level ? level : codec->level_default;
-	b->width = MIN(job_width() + 1, TAR_BLOCKS_MAX);
-	pthread_mutex_init(&b->mutex, NULL);
-	pthread_cond_init(&b->cond, NULL);
 	b->begun = true;
+	team_begin(&b->team);
+	b->max_blocks = b->team.width;
 	if (codec->head)
 		b->edge_len = codec->head(b->edge);
 	b->spare = block_new(b, 2 * TAR_MEMORY_TOTAL);
@@ -124,10 +104,10 @@ static struct block *next_block(struct blocks *b)
 	char *begin = NULL;
 	struct block *block;
 
-	if (!b->spare && b->n_blocks < b->width) {
+	if (!b->spare && b->n_blocks < b->max_blocks) {
 		b->spare = block_new(b, TAR_MEMORY_TOTAL);
 		if (!b->spare)
-			b->width = b->n_blocks; /* what does not come now is not waited for */
+			b->max_blocks = b->n_blocks; /* what does not come now is not waited for */
 	}
 	block = b->spare;
 	if (!block)
@@ -136,8 +116,8 @@ static struct block *next_block(struct blocks *b)
 	begin = block->in + b->codec->overlap;
 	/* The last one may be this one. */
 	if (overlap)
-		memmove(begin - overlap,
-			b->last->in + b->codec->overlap + b->last->len - overlap, overlap);
+		memmove(begin - overlap, b->last->in + b->codec->overlap + b->last->len - overlap,
+			overlap);
 	block->before = overlap;
 	block->len = 0;
 	return block;
@@ -161,13 +141,8 @@ static void give(struct blocks *b)
 	struct block *block = b->last = b->filling;
 
 	b->filling = NULL;
-	block->done = false;
 	block->taken = 0;
-	/* On one processor the turns would cost more than they bring. */
-	block->offered = b->n_blocks > 1 && job_width() > 1;
-	b->ring[(b->first + b->n++) % TAR_BLOCKS_MAX] = block;
-	if (block->offered)
-		job_offer(&block->job);
+	team_give(&b->team, &block->task, b->n_blocks > 1);
 }
 
 void blocks_add(struct blocks *b, size_t len)
@@ -187,31 +162,21 @@ void blocks_end(struct blocks *b)
 	b->ended = true;
 }
 
-static struct block *oldest(const struct blocks *b)
+/* The oldest, if it is done. */
+static struct block *ready(struct blocks *b)
 {
-	return b->ring[b->first];
+	struct task *task = team_ready(&b->team);
+
+	return task ? CONTAINER_OF(task, struct block, task) : NULL;
 }
 
-static bool is_done(struct blocks *b, const struct block *block)
+/* All of it was taken. */
+static void retire(struct blocks *b, struct block *block)
 {
-	bool done;
-
-	pthread_mutex_lock(&b->mutex);
-	done = block->done;
-	pthread_mutex_unlock(&b->mutex);
-	return done;
-}
-
-/* All of the oldest was taken. */
-static void retire(struct blocks *b)
-{
-	struct block *block = oldest(b);
-
 	if (b->codec->combine)
 		b->check = b->codec->combine(b->check, block->check, block->len);
 	b->len += block->len;
-	b->first = (b->first + 1) % TAR_BLOCKS_MAX;
-	b->n--;
+	team_take(&b->team);
 	put_spare(b, block);
 }
 
@@ -235,9 +200,9 @@ static void make_tail(struct blocks *b)
 ssize_t blocks_take(struct blocks *b, char *out, size_t size)
 {
 	size_t n = take_edge(b, out, size);
+	struct block *block;
 
-	while (n < size && b->n && is_done(b, oldest(b))) {
-		struct block *block = oldest(b);
+	while (n < size && (block = ready(b))) {
 		size_t some;
 
 		if (block->out_len < 0)
@@ -247,9 +212,9 @@ ssize_t blocks_take(struct blocks *b, char *out, size_t size)
 		block->taken += some;
 		n += some;
 		if (block->taken == (size_t)block->out_len)
-			retire(b);
+			retire(b, block);
 	}
-	if (b->ended && !b->n && !b->tailed) {
+	if (b->ended && !b->team.n && !b->tailed) {
 		make_tail(b);
 		n += take_edge(b, out + n, size - n);
 	}
@@ -261,53 +226,20 @@ bool blocks_done(const struct blocks *b)
 	return b->tailed && b->edge_pos == b->edge_len;
 }
 
-/* Nobody has begun it, and nobody else will. */
-static bool claim(struct block *block)
-{
-	if (block->offered && !job_take_back(&block->job))
-		return false;
-	block->offered = false;
-	return true;
-}
-
 void blocks_work(struct blocks *b)
 {
-	for (unsigned i = 0; i < b->n; i++) {
-		struct block *block = b->ring[(b->first + i) % TAR_BLOCKS_MAX];
-
-		if (!is_done(b, block) && claim(block)) {
-			compress_block(block);
-			return;
-		}
-	}
-	if (!b->n)
-		return;
-	pthread_mutex_lock(&b->mutex);
-	while (!oldest(b)->done)
-		pthread_cond_wait(&b->cond, &b->mutex);
-	pthread_mutex_unlock(&b->mutex);
-}
-
-/* No worker has it any more. */
-static void call_back(struct blocks *b, struct block *block)
-{
-	if (claim(block))
-		return;
-	pthread_mutex_lock(&b->mutex);
-	while (!block->done)
-		pthread_cond_wait(&b->cond, &b->mutex);
-	pthread_mutex_unlock(&b->mutex);
+	team_help(&b->team);
 }
 
 void blocks_fini(struct blocks *b)
 {
+	struct task *task;
+
 	if (!b->begun)
 		return;
-	atomic_store(&b->stop, true);
-	for (unsigned i = 0; i < b->n; i++)
-		call_back(b, b->ring[(b->first + i) % TAR_BLOCKS_MAX]);
-	for (; b->n; b->n--, b->first = (b->first + 1) % TAR_BLOCKS_MAX)
-		put_spare(b, oldest(b));
+	team_stop(&b->team);
+	while ((task = team_left(&b->team)))
+		put_spare(b, CONTAINER_OF(task, struct block, task));
 	if (b->filling)
 		put_spare(b, b->filling);
 	while (b->spare) {
@@ -317,7 +249,6 @@ void blocks_fini(struct blocks *b)
 		b->spare = next;
 	}
 	atomic_fetch_sub(&total, b->charged);
-	pthread_cond_destroy(&b->cond);
-	pthread_mutex_destroy(&b->mutex);
+	team_fini(&b->team);
 	b->begun = false;
 }

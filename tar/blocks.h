@@ -7,9 +7,7 @@
  *	n = blocks_take(&b, out, size);		// what is compressed, in order
  *	blocks_work(&b);			// neither room nor output: does some of it, or waits for it
  *
- * Full blocks are offered to the other workers (guestd/job.h).  Whoever fills and takes them compresses
- * those that nobody has begun, so one thread alone gets it done too, and nobody waits for what is not
- * being computed.  Memory: one more block than there are processors, less where all calls together
+ * Full blocks go to the team (tar/team.h).  Memory: one more block than there are processors, less where all calls together
  * would take too much (limits.h).
  *
  * Owner: the call's state.  Thread: worker, one at a time.
@@ -17,11 +15,9 @@
 #ifndef TAR_BLOCKS_H
 #define TAR_BLOCKS_H
 
-#include <pthread.h>
-
 #include "guestd/work.h"
-#include "proto/limits.h"
 #include "tar/codec.h"
+#include "tar/team.h"
 
 struct block;
 
@@ -29,12 +25,8 @@ struct blocks {
 	/* private */
 	const struct codec *codec;
 	int level;
-	pthread_mutex_t mutex; /* of what a block became */
-	pthread_cond_t cond;
-	atomic_bool stop;
-	struct block *ring[TAR_BLOCKS_MAX]; /* from `first` on N: full ones, in their order */
-	unsigned first, n;
-	unsigned n_blocks, width; /* how many there are, and may be */
+	struct team team; /* of the full blocks */
+	unsigned n_blocks, max_blocks;
 	struct block *filling, *spare, *last;
 	char edge[CODEC_EDGE_MAX]; /* of the stream's beginning, or its end */
 	size_t edge_len, edge_pos;

@@ -43,7 +43,8 @@ static const struct arg export_table[] = {
 	ARG_END,
 };
 
-struct export {
+struct export
+{
 	struct pack pack;
 	struct blocks blocks;
 	struct input in; /* of `raw` */
@@ -65,7 +66,8 @@ static int check(const struct export_args *a, const struct codec *codec, struct 
 			"names differ from machine to machine: leave out either names or reproducible");
 	if (a->level && !codec)
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL,
-			"level is for tar.gz and tar.zst: %s is not compressed", formats[a->format]);
+			"level is for tar.gz and tar.zst: %s is not compressed",
+			formats[a->format]);
 	if (a->level && a->level > (uint64_t)codec->level_max)
 		return failure_set(f, ERR_BAD_PARAMS, NULL, NULL, "level must be 1 to %d for %s",
 			codec->level_max, formats[a->format]);
@@ -86,8 +88,8 @@ static const struct codec *codec_of(const struct export_args *a)
 
 static int begin_raw(struct export *x, const struct export_args *a, struct work *w)
 {
-	if (!a->members.path || a->members.paths.at || a->members.ignore.at || a->base || a->reproducible ||
-		a->names)
+	if (!a->members.path || a->members.paths.at || a->members.ignore.at || a->base ||
+		a->reproducible || a->names)
 		return failure_set(&w->failure, ERR_BAD_PARAMS, NULL, NULL,
 			"raw is one file as it is: it takes a path, and nothing that is about archives");
 	x->raw_open = true;

@@ -21,7 +21,8 @@ static atomic_size_t total;
 
 static struct link_slot *find(struct link_slot *slot, size_t n_slots, dev_t dev, ino_t ino)
 {
-	uint64_t hash = ((uint64_t)ino ^ (uint64_t)dev << 48) * 0x9e3779b97f4a7c15u; /* 2^64 / phi */
+	uint64_t hash =
+		((uint64_t)ino ^ (uint64_t)dev << 48) * 0x9e3779b97f4a7c15u; /* 2^64 / phi */
 	size_t i = (size_t)(hash >> 32) & (n_slots - 1);
 
 	while (slot[i].name && (slot[i].dev != dev || slot[i].ino != ino))

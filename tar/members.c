@@ -148,8 +148,8 @@ static int check(struct members *t, const char *base)
 	return find_base(t, base, dir);
 }
 
-int members_begin(struct members *t, struct work *w, const struct members_args *args, const char *base,
-	bool one_file_system)
+int members_begin(struct members *t, struct work *w, const struct members_args *args,
+	const char *base, bool one_file_system)
 {
 	int err = glob_check(&args->ignore, "ignore", &w->failure);
 
@@ -210,8 +210,8 @@ static int open_root(struct members *t, struct members_item *item)
 	if (!err && fstatat(t->path.dir, t->path.name, &st, 0) < 0)
 		err = -errno;
 	if (!err && S_ISDIR(st.st_mode)) {
-		t->fd = openat(t->path.dir, t->path.name,
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
+		t->fd = openat(
+			t->path.dir, t->path.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
 		err = t->fd < 0 || fstat(t->fd, &st) < 0 ? -errno : 0;
 	}
 	if (err)

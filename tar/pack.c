@@ -38,7 +38,8 @@ int pack_begin(struct pack *p, struct work *w, const struct pack_options *option
 	skipped_begin(&p->skipped, w);
 	if (options->names)
 		p->users = users_hold();
-	return members_begin(&p->members, w, options->members, options->base, options->one_file_system);
+	return members_begin(
+		&p->members, w, options->members, options->base, options->one_file_system);
 }
 
 /* One entry */
@@ -65,8 +66,7 @@ static void set_owner(const struct pack *p, const struct stat *st, struct pax_en
 	}
 }
 
-static void add_xattrs(
-	struct pack *p, struct xattrs_of of, const struct stat *st, const char *path)
+static void add_xattrs(struct pack *p, struct xattrs_of of, const struct stat *st, const char *path)
 {
 	int err;
 
@@ -162,7 +162,8 @@ static int find_holes(struct pack *p, int fd)
 	int err;
 
 	p->sparse = false;
-	if (p->options.reproducible || (uint64_t)st->st_blocks * STAT_BLOCK >= (uint64_t)st->st_size)
+	if (p->options.reproducible ||
+		(uint64_t)st->st_blocks * STAT_BLOCK >= (uint64_t)st->st_size)
 		return 0;
 	err = pieces_read(&p->pieces, fd, (uint64_t)st->st_size, canceled, p->w);
 	p->sparse = !err;
@@ -172,7 +173,8 @@ static int find_holes(struct pack *p, int fd)
 
 static int open_file(const struct members_item *item)
 {
-	int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (item->nofollow ? O_NOFOLLOW : 0);
+	int flags =
+		O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (item->nofollow ? O_NOFOLLOW : 0);
 	/* Reading a tree should leave no trace in it; only its owner may ask for that. */
 	int fd = openat(item->dir, item->name, flags | O_NOATIME);
 
@@ -221,7 +223,8 @@ static int add_file(struct pack *p, const struct members_item *item)
 static int add_dir(struct pack *p, const struct members_item *item)
 {
 	cleanup_fd int fd = openat(item->dir, item->name,
-		O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (item->nofollow ? O_NOFOLLOW : 0));
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK |
+			(item->nofollow ? O_NOFOLLOW : 0));
 	struct xattrs_of of = {.fd = fd};
 	struct pax_entry e = {.type = PAX_DIR};
 	struct stat st;
@@ -243,8 +246,8 @@ static int add_dir(struct pack *p, const struct members_item *item)
 /* A link, a fifo, a device. */
 static int add_special(struct pack *p, const struct members_item *item)
 {
-	cleanup_fd int fd = openat(item->dir, item->name,
-		O_PATH | O_CLOEXEC | (item->nofollow ? O_NOFOLLOW : 0));
+	cleanup_fd int fd = openat(
+		item->dir, item->name, O_PATH | O_CLOEXEC | (item->nofollow ? O_NOFOLLOW : 0));
 	struct pax_entry e = {.major = 0};
 	struct stat st;
 	char *target = NULL;
@@ -364,13 +367,15 @@ static void end_data(struct pack *p, bool one_read, bool grew)
 	struct stat st;
 
 	if (grew) {
-		tell_changed(p, "it grew while it was read: it is stored as long as it was at first");
+		tell_changed(
+			p, "it grew while it was read: it is stored as long as it was at first");
 		return;
 	}
 	if (!one_read && fstat(p->fd, &st) == 0 &&
 		(st.st_size != p->st.st_size || st.st_mtim.tv_sec != p->st.st_mtim.tv_sec ||
 			st.st_mtim.tv_nsec != p->st.st_mtim.tv_nsec))
-		tell_changed(p, "it changed while it was read: it is stored as it was found, piece by piece");
+		tell_changed(p,
+			"it changed while it was read: it is stored as it was found, piece by piece");
 }
 
 /*
@@ -408,7 +413,8 @@ static void look_behind(struct pack *p)
 	char byte;
 
 	if (!p->st.st_size && read(p->fd, &byte, 1) == 1)
-		tell_changed(p, "it is no plain file, or grew while it was read: it is stored empty");
+		tell_changed(
+			p, "it is no plain file, or grew while it was read: it is stored empty");
 }
 
 /* Bytes of the file at hand; where none are left it is closed. */

@@ -55,12 +55,12 @@ struct pack {
 	struct stat st;
 	bool sparse, told;
 	struct pieces pieces;
-	size_t piece;      /* the next one */
-	uint64_t left;     /* bytes to be read of the one at hand */
-	uint64_t stored;   /* of the whole file, for the padding */
-	size_t zeros;      /* that are due, fewer than a block */
-	bool ended;        /* the end is in `head` */
-	dev_t plain_dev;   /* a file system without extended attributes */
+	size_t piece;    /* the next one */
+	uint64_t left;   /* bytes to be read of the one at hand */
+	uint64_t stored; /* of the whole file, for the padding */
+	size_t zeros;    /* that are due, fewer than a block */
+	bool ended;      /* the end is in `head` */
+	dev_t plain_dev; /* a file system without extended attributes */
 	bool has_plain_dev;
 };
 

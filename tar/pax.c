@@ -232,7 +232,8 @@ static void fill_extended(struct header *h, const char *name, size_t name_len, u
 	const size_t room = sizeof(h->name) - (sizeof(dir) - 1);
 
 	memcpy(h->name, dir, sizeof(dir) - 1);
-	memcpy(h->name + sizeof(dir) - 1, name + name_len - MIN(name_len, room), MIN(name_len, room));
+	memcpy(h->name + sizeof(dir) - 1, name + name_len - MIN(name_len, room),
+		MIN(name_len, room));
 	octal(h->mode, sizeof(h->mode), 0644);
 	octal(h->uid, sizeof(h->uid), 0);
 	octal(h->gid, sizeof(h->gid), 0);

@@ -56,8 +56,8 @@ static int add(struct pieces *p, const struct piece *next)
 	return 0;
 }
 
-int pieces_read(struct pieces *p, int fd, uint64_t size, bool (*canceled)(const void *ctx),
-	const void *ctx)
+int pieces_read(
+	struct pieces *p, int fd, uint64_t size, bool (*canceled)(const void *ctx), const void *ctx)
 {
 	uint64_t pos = 0;
 	int err = 0;

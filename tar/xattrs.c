@@ -124,8 +124,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The values of the N_BYTES of NAMES.  0 or the first error. */
-static int add_all(const struct subject *s, const char *names, size_t n_bytes, bool portable,
-	struct buf *out)
+static int add_all(
+	const struct subject *s, const char *names, size_t n_bytes, bool portable, struct buf *out)
 {
 	const char **sorted = malloc(NAMES_MAX * sizeof(*sorted));
 	char *value = malloc(VALUE_MAX);
