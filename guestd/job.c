@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/log.h"
@@ -89,24 +91,45 @@ static bool wait_for_work(void)
 	return now.tv_sec < pool.crowded.tv_sec + SPARE_S;
 }
 
+unsigned job_width(void)
+{
+	static atomic_uint width;
+	unsigned n = atomic_load(&width);
+	cpu_set_t set;
+
+	if (!n) {
+		/* What more than CPU_SETSIZE has of them, it fails for. */
+		n = sched_getaffinity(0, sizeof(set), &set) < 0 ? N_KEPT
+								: (unsigned)CPU_COUNT(&set);
+		n = MIN(MAX(n, 1), N_SLOW_MAX);
+		atomic_store(&width, n);
+	}
+	return n;
+}
+
 static void *worker(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&pool.mutex);
 	for (;;) {
 		struct job *job = next_job();
+		bool slow, offer;
 
 		if (!job) {
 			if (pool.stop || !wait_for_work())
 				break;
 			continue;
 		}
+		slow = job->class == JOB_SLOW;
+		offer = !job->done; /* which may be gone after its work */
 		pthread_mutex_unlock(&pool.mutex);
 
 		job->work(job);
 
 		pthread_mutex_lock(&pool.mutex);
-		pool.n_slow -= job->class == JOB_SLOW;
+		pool.n_slow -= slow;
+		if (offer)
+			continue;
 		list_add_tail(&pool.done, &job->link);
 		ev_async_send(loop_ev(), &pool.wake);
 	}
@@ -114,26 +137,6 @@ static void *worker(void *arg)
 	pthread_cond_broadcast(&pool.cond);
 	pthread_mutex_unlock(&pool.mutex);
 	return NULL;
-}
-
-static void on_done(struct ev_loop *ev, struct ev_async *w, int revents)
-{
-	struct list finished;
-
-	(void)ev, (void)w, (void)revents;
-	list_init(&finished);
-	pthread_mutex_lock(&pool.mutex);
-	list_each_safe(link, &pool.done) {
-		list_del(link);
-		list_add_tail(&finished, link);
-	}
-	pthread_mutex_unlock(&pool.mutex);
-	while (!list_empty(&finished)) {
-		struct job *job = LIST_FIRST(&finished, struct job, link);
-
-		list_del(&job->link);
-		job->done(job);
-	}
 }
 
 /* Signals are blocked in every thread (main.c), so a new one needs no mask of its own. */
@@ -151,6 +154,34 @@ static int start_thread(void)
 	if (!err)
 		pool.n_threads++;
 	return -err;
+}
+
+/* Somebody offers parts of its work, and there are more processors than threads. */
+static bool wants_helper(void)
+{
+	return n_waiting() > pool.n_idle && pool.n_threads < job_width() && !pool.stop;
+}
+
+static void on_done(struct ev_loop *ev, struct ev_async *w, int revents)
+{
+	struct list finished;
+
+	(void)ev, (void)w, (void)revents;
+	list_init(&finished);
+	pthread_mutex_lock(&pool.mutex);
+	list_each_safe(link, &pool.done) {
+		list_del(link);
+		list_add_tail(&finished, link);
+	}
+	if (wants_helper())
+		(void)start_thread(); /* else those that run will get to it, or the owner */
+	pthread_mutex_unlock(&pool.mutex);
+	while (!list_empty(&finished)) {
+		struct job *job = LIST_FIRST(&finished, struct job, link);
+
+		list_del(&job->link);
+		job->done(job);
+	}
 }
 
 /* Work waits: does it move? */
@@ -243,6 +274,33 @@ void job_continue(struct job *job)
 	pthread_cond_signal(&pool.cond);
 }
 
+void job_offer(struct job *job)
+{
+	pthread_mutex_lock(&pool.mutex);
+	ASSERT(pool.started && !job->done);
+	pool.n_queued[job->class]++;
+	list_add_tail(&pool.queue[job->class], &job->link);
+	pthread_cond_signal(&pool.cond);
+	/* The loop starts threads: they begin with the rights of the one that does. */
+	if (wants_helper())
+		ev_async_send(loop_ev(), &pool.wake);
+	pthread_mutex_unlock(&pool.mutex);
+}
+
+bool job_take_back(struct job *job)
+{
+	bool queued;
+
+	pthread_mutex_lock(&pool.mutex);
+	queued = !list_empty(&job->link);
+	if (queued) {
+		list_del(&job->link);
+		pool.n_queued[job->class]--;
+	}
+	pthread_mutex_unlock(&pool.mutex);
+	return queued;
+}
+
 void job_shutdown(void)
 {
 	struct timespec deadline;
@@ -260,7 +318,8 @@ void job_shutdown(void)
 			pthread_mutex_unlock(&pool.mutex);
 			on_done(NULL, NULL, 0);
 			pthread_mutex_lock(&pool.mutex);
-		} else if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) == ETIMEDOUT) {
+		} else if (pthread_cond_timedwait(&pool.cond, &pool.mutex, &deadline) ==
+			   ETIMEDOUT) {
 			log_warn("job", "left behind threads=%u", pool.n_threads);
 			break;
 		}
