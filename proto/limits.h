@@ -121,6 +121,35 @@
 #define TAR_BATCH_BYTES (512u << 10)
 
 /*
+ * Archives that are read.  A name, an extended header (attributes of 64 KiB each among it) and one for all entries,
+ * which is looked through for each: bytes.  Pieces between the holes of one file: 16 bytes each.
+ */
+#define TAR_NAME_MAX      (64u << 10)
+#define TAR_HEADER_MAX    (1u << 20)
+#define TAR_GLOBAL_MAX    (64u << 10)
+#define IMPORT_PIECES_MAX (1u << 18)
+
+/* The size of one file in an archive: what a JavaScript number holds. */
+#define TAR_SIZE_MAX (1ull << 53)
+
+/* What zstd -19 needs for decompressing, 8 MiB; --ultra and --long may need more. */
+#define TAR_ZSTD_WINDOW_LOG 23u
+
+/*
+ * tar.import: calls at once, each with such a window; entries and uncompressed bytes of an archive,
+ * unless the call says less; and for the directories whose times and modes are set at the end, bytes of
+ * one call: some 300 000.
+ */
+#define IMPORTS_MAX       8u
+#define IMPORT_ENTRIES    (10u << 20)
+#define IMPORT_BYTES      (1ull << 42)
+#define IMPORT_LATE_MAX   (32u << 20)
+#define IMPORT_LATE_TOTAL (64u << 20)
+
+/* What an import that failed tells of what it has written: bytes. */
+#define IMPORT_WRITTEN_MAX (16u << 10)
+
+/*
  * Regular expressions: bytes, groups in one another, and the size with every repetition written out.
  * What libc makes of one grows with the square of its size and more: these are some 15 MiB.
  */
@@ -159,34 +188,5 @@
 
 /* proc.run: what is captured of a stream unless the call says otherwise. */
 #define RUN_OUTPUT_DEFAULT (256u << 10)
-
-/*
- * Archives.  A name, an extended header (attributes of 64 KiB each among it) and one for all entries,
- * which is looked through for each: bytes.  Pieces between the holes of one file: 16 bytes each.
- */
-#define TAR_NAME_MAX   (64u << 10)
-#define TAR_HEADER_MAX (1u << 20)
-#define TAR_GLOBAL_MAX (64u << 10)
-#define TAR_PIECES_MAX (1u << 18)
-
-/* The size of one file in an archive: what a JavaScript number holds. */
-#define TAR_SIZE_MAX (1ull << 53)
-
-/* What zstd -19 needs for decompressing, 8 MiB; --ultra and --long may need more. */
-#define TAR_ZSTD_WINDOW_LOG 23u
-
-/*
- * tar.import: calls at once, each with such a window; entries and uncompressed bytes of an archive,
- * unless the call says less; and for the directories whose times and modes are set at the end, bytes of
- * one call: some 300 000.
- */
-#define IMPORTS_MAX       8u
-#define IMPORT_ENTRIES    (10u << 20)
-#define IMPORT_BYTES      (1ull << 42)
-#define IMPORT_LATE_MAX   (32u << 20)
-#define IMPORT_LATE_TOTAL (64u << 20)
-
-/* What an import that failed tells of what it has written: bytes. */
-#define IMPORT_WRITTEN_MAX (16u << 10)
 
 #endif

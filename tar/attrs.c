@@ -48,7 +48,8 @@ static int apply_acl(struct extract *x, const struct subject *s, const struct ta
 }
 
 /* OWNED: it belongs to whom the archive says: it may have what makes its user powerful. */
-static void apply_attr(struct extract *x, const struct subject *s, struct tar_attr *attr, bool owned)
+static void apply_attr(
+	struct extract *x, const struct subject *s, struct tar_attr *attr, bool owned)
 {
 	int err = 0;
 

@@ -61,7 +61,10 @@ static int detect(struct decode *d, struct failure *f)
 		 (d->n_head >= 4 && (d->head[0] & 0xf0) == 0x50 &&
 			 memcmp(d->head + 1, "\x2a\x4d\x18", 3) == 0))
 		d->format = DECODE_ZSTD;
-	else if (begins(d, "\xfd" "7zXZ", 6))
+	else if (begins(d,
+			 "\xfd"
+			 "7zXZ",
+			 6))
 		other = "xz";
 	else if (begins(d, "BZh", 3))
 		other = "bzip2";
@@ -111,8 +114,7 @@ static int between(z_stream *z, struct decode *d, struct failure *f)
 	return inflateReset(z) == Z_OK ? 0 : no_memory(f);
 }
 
-static int gunzip(
-	struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
+static int gunzip(struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
 {
 	z_stream *z = d->zlib;
 	int err, status = Z_OK;
@@ -145,8 +147,7 @@ static int gunzip(
 	return 0;
 }
 
-static int unzstd(
-	struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
+static int unzstd(struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
 {
 	ZSTD_inBuffer in = {bytes, len, 0};
 	ZSTD_outBuffer out = {d->buf, OUT_SIZE, 0};
@@ -161,7 +162,8 @@ static int unzstd(
 			if (ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge)
 				return failure_set(f, ERR_LIMIT, "read", NULL,
 					"it was compressed with a window of more than %u MiB "
-					"(tar_zstd_window)", (1u << TAR_ZSTD_WINDOW_LOG) >> 20);
+					"(tar_zstd_window)",
+					(1u << TAR_ZSTD_WINDOW_LOG) >> 20);
 			return broken(f, ZSTD_getErrorName(left));
 		}
 		d->whole = left == 0;
@@ -174,8 +176,7 @@ static int unzstd(
 	return 0;
 }
 
-static int some(
-	struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
+static int some(struct decode *d, const char *bytes, size_t len, size_t *used, struct failure *f)
 {
 	d->any = d->any || len;
 	if (d->format == DECODE_GZIP)
@@ -208,8 +209,8 @@ static int look(
 	return err;
 }
 
-int decode(struct decode *d, const char *bytes, size_t len, bool end, size_t *used,
-	struct failure *f)
+int decode(
+	struct decode *d, const char *bytes, size_t len, bool end, size_t *used, struct failure *f)
 {
 	int err;
 

@@ -47,8 +47,8 @@ void decode_begin(struct decode *d, enum decode_format format);
 void decode_fini(struct decode *d);
 
 /* Adds to USED what was taken of LEN bytes.  END: nothing follows them.  0 or an error. */
-MUST_CHECK int decode(struct decode *d, const char *bytes, size_t len, bool end, size_t *used,
-	struct failure *f);
+MUST_CHECK int decode(
+	struct decode *d, const char *bytes, size_t len, bool end, size_t *used, struct failure *f);
 
 /* All of the input was used up, and there was no more to come.  0, or it was cut off. */
 MUST_CHECK int decode_end(const struct decode *d, struct failure *f);

@@ -34,8 +34,8 @@ static int refuse(
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	return failure_set(f, err, stage, x->entry->path, "entry %llu, %.60s: %s%s%s",
-		(unsigned long long)x->reader->entries, x->reader->last, what,
-		err < 0 ? ": " : "", err < 0 ? strerror(-err) : "");
+		(unsigned long long)x->reader->entries, x->reader->last, what, err < 0 ? ": " : "",
+		err < 0 ? strerror(-err) : "");
 }
 
 static int failed(struct extract *x, struct failure *f, int err, const char *what)
@@ -45,7 +45,8 @@ static int failed(struct extract *x, struct failure *f, int err, const char *wha
 
 /* -- names ------------------------------------------------------------------------------------- */
 
-static int check_name(struct extract *x, enum below_clean clean, const char *what, struct failure *f)
+static int check_name(
+	struct extract *x, enum below_clean clean, const char *what, struct failure *f)
 {
 	if (clean == BELOW_ABSOLUTE)
 		return refuse(x, f, ERR_BAD_PARAMS, "refuse", "%s is absolute", what);
@@ -69,8 +70,8 @@ static int check_symlink(struct extract *x, struct failure *f)
 
 static int check_hardlink(struct extract *x, struct failure *f)
 {
-	enum below_clean clean = below_clean(
-		x->entry->target, (size_t)x->how->strip, x->clean_target);
+	enum below_clean clean =
+		below_clean(x->entry->target, (size_t)x->how->strip, x->clean_target);
 	int err = check_name(x, clean, "the target of the hard link", f);
 
 	if (!err && (clean == BELOW_STRIPPED || !*x->clean_target))
@@ -189,8 +190,7 @@ static int make_file(struct extract *x, struct failure *f)
 	if (err && err == f->err)
 		return err;
 	if (err)
-		return failed(x, f, err,
-			err == -EEXIST ? "it is there" : "cannot make it");
+		return failed(x, f, err, err == -EEXIST ? "it is there" : "cannot make it");
 	x->made = true;
 	return 0;
 }
@@ -295,7 +295,8 @@ int extract_begin(struct extract *x, int root, const struct extract_how *how, st
 	x->clean_target = malloc(TAR_NAME_MAX + 1);
 	if (!err && (!x->clean || !x->clean_target))
 		err = -ENOMEM;
-	return err ? failure_set(f, err, "write", how->path, "cannot begin: %s", strerror(-err)) : 0;
+	return err ? failure_set(f, err, "write", how->path, "cannot begin: %s", strerror(-err))
+		   : 0;
 }
 
 int extract_entry(struct extract *x, struct tar_reader *r, struct failure *f)
@@ -329,8 +330,7 @@ int extract_entry(struct extract *x, struct tar_reader *r, struct failure *f)
 	return e->type == TAR_DIR ? make_dir(x, f) : make_file(x, f);
 }
 
-int extract_data(
-	struct extract *x, uint64_t at, const char *bytes, size_t len, struct failure *f)
+int extract_data(struct extract *x, uint64_t at, const char *bytes, size_t len, struct failure *f)
 {
 	while (len && x->fd >= 0) {
 		ssize_t n = pwrite(x->fd, bytes, len, (off_t)at);

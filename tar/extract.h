@@ -41,8 +41,9 @@ struct extract {
 	uint64_t files; /* all but directories; hard links count each */
 	uint64_t bytes; /* their contents, holes among it */
 	uint64_t stripped;
-	unsigned lost;    /* a set of ATTRS_LOST (fs/attrs.h) and EXTRACT_LOST */
-	const char *path; /* of the entry, clean; "": the directory itself.  NULL: it was stripped */
+	unsigned lost; /* a set of ATTRS_LOST (fs/attrs.h) and EXTRACT_LOST */
+	const char
+		*path; /* of the entry, clean; "": the directory itself.  NULL: it was stripped */
 
 	/* private */
 	const struct extract_how *how;
@@ -72,8 +73,7 @@ MUST_CHECK int extract_data(
 MUST_CHECK int extract_done(struct extract *x, struct failure *f);
 
 /* As late_apply(). */
-MUST_CHECK int extract_finish(
-	struct extract *x, bool (*stop)(const void *ctx), const void *ctx);
+MUST_CHECK int extract_finish(struct extract *x, bool (*stop)(const void *ctx), const void *ctx);
 
 void extract_end(struct extract *x);
 

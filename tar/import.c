@@ -226,7 +226,8 @@ static int read_some(struct work *w, struct import *im, const char *bytes, size_
 		err = tar_read(&im->reader, bytes + used, len - used, &used, &w->failure);
 		if (!err)
 			err = take(w, im);
-	} while (!err && (used < len || (im->reader.got != TAR_NEED && im->reader.got != TAR_OVER)));
+	} while (
+		!err && (used < len || (im->reader.got != TAR_NEED && im->reader.got != TAR_OVER)));
 	return err;
 }
 

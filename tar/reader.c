@@ -45,8 +45,8 @@ int tar_broken(const struct tar_reader *r, struct failure *f, int err, const cha
 	if (r->begun)
 		return failure_set(f, err, "read", r->entry.path, "entry %llu, %.60s: %s",
 			(unsigned long long)r->entries, r->last, what);
-	return failure_set(f, err, "read", NULL, "entry %llu: %s",
-		(unsigned long long)r->entries + 1, what);
+	return failure_set(
+		f, err, "read", NULL, "entry %llu: %s", (unsigned long long)r->entries + 1, what);
 }
 
 void tar_reader_init(struct tar_reader *r)
@@ -119,7 +119,8 @@ static bool count(const char *field, size_t len, uint64_t *out)
 
 int tar_add_piece(struct tar_reader *r, uint64_t at, uint64_t len, struct failure *f)
 {
-	uint64_t end = r->n_pieces ? r->piece[r->n_pieces - 1].at + r->piece[r->n_pieces - 1].len : 0;
+	uint64_t end =
+		r->n_pieces ? r->piece[r->n_pieces - 1].at + r->piece[r->n_pieces - 1].len : 0;
 
 	if (at < end || at > TAR_SIZE_MAX || len > TAR_SIZE_MAX - at)
 		return tar_broken(r, f, ERR_BAD_PARAMS, "the map of its holes has no order");
@@ -127,10 +128,10 @@ int tar_add_piece(struct tar_reader *r, uint64_t at, uint64_t len, struct failur
 		size_t size = MAX(2 * r->pieces_size, 64);
 		struct tar_piece *grown;
 
-		if (size > TAR_PIECES_MAX)
+		if (size > IMPORT_PIECES_MAX)
 			return tar_broken(r, f, ERR_LIMIT,
 				"it has more than %u pieces between holes (tar_pieces)",
-				TAR_PIECES_MAX);
+				IMPORT_PIECES_MAX);
 		grown = realloc(r->piece, size * sizeof(*grown));
 		if (!grown)
 			return tar_broken(r, f, -ENOMEM, "out of memory");
@@ -151,7 +152,8 @@ static int old_map(struct tar_reader *r, const char *field, unsigned n, struct f
 		if (!field[0] && !field[OLD_NUMBER])
 			return 0;
 		if (!count(field, OLD_NUMBER, &at) || !count(field + OLD_NUMBER, OLD_NUMBER, &len))
-			return tar_broken(r, f, ERR_BAD_PARAMS, "the map of its holes is no number");
+			return tar_broken(
+				r, f, ERR_BAD_PARAMS, "the map of its holes is no number");
 		err = tar_add_piece(r, at, len, f);
 		if (err)
 			return err;
@@ -169,8 +171,8 @@ static int check_map(struct tar_reader *r, struct failure *f)
 		end = r->piece[i].at + r->piece[i].len;
 	}
 	if (sum != r->left || end > r->entry.size)
-		return tar_broken(r, f, ERR_BAD_PARAMS,
-			"the map of its holes and its size do not agree");
+		return tar_broken(
+			r, f, ERR_BAD_PARAMS, "the map of its holes and its size do not agree");
 	return 0;
 }
 
@@ -325,8 +327,8 @@ static void take_name(struct tar_reader *r, const struct header *h)
 	}
 	snprintf(r->name, sizeof(r->name), "%.*s%s%.*s", (int)prefix, h->prefix, prefix ? "/" : "",
 		(int)strnlen(h->name, sizeof(h->name)), h->name);
-	snprintf(r->target, sizeof(r->target), "%.*s",
-		(int)strnlen(h->target, sizeof(h->target)), h->target);
+	snprintf(r->target, sizeof(r->target), "%.*s", (int)strnlen(h->target, sizeof(h->target)),
+		h->target);
 	r->entry.path = r->long_path.len ? r->long_path.at : r->name;
 	r->entry.target = r->long_target.len ? r->long_target.at : r->target;
 }
@@ -346,8 +348,8 @@ static int take_type(struct tar_reader *r, char type, struct failure *f)
 			return 0;
 		}
 	}
-	return tar_broken(r, f, ERR_UNSUPPORTED, "entries of type 0x%02x are not taken",
-		(unsigned char)type);
+	return tar_broken(
+		r, f, ERR_UNSUPPORTED, "entries of type 0x%02x are not taken", (unsigned char)type);
 }
 
 static int take_numbers(struct tar_reader *r, const struct header *h, struct failure *f)
@@ -359,7 +361,8 @@ static int take_numbers(struct tar_reader *r, const struct header *h, struct fai
 	if (!count(h->mode, sizeof(h->mode), &mode) || !count(h->uid, sizeof(h->uid), &e->uid) ||
 		!count(h->gid, sizeof(h->gid), &e->gid) ||
 		!number(h->mtime, sizeof(h->mtime), &mtime))
-		return tar_broken(r, f, ERR_BAD_PARAMS, "its header has something else for a number");
+		return tar_broken(
+			r, f, ERR_BAD_PARAMS, "its header has something else for a number");
 	if (e->type == TAR_CHAR || e->type == TAR_BLOCK) {
 		if (!count(h->major, sizeof(h->major), &major) || major > UINT32_MAX ||
 			!count(h->minor, sizeof(h->minor), &minor) || minor > UINT32_MAX)
@@ -495,8 +498,7 @@ static int take_map(struct tar_reader *r, struct failure *f)
 		if (c == '\n')
 			err = take_map_number(r, f);
 		else if (c < '0' || c > '9' || r->map_number > TAR_SIZE_MAX)
-			err = tar_broken(
-				r, f, ERR_BAD_PARAMS, "the map of its holes is no number");
+			err = tar_broken(r, f, ERR_BAD_PARAMS, "the map of its holes is no number");
 		else
 			r->map_number = 10 * r->map_number + (uint64_t)(c - '0');
 		r->map_digits = c == '\n' ? 0 : r->map_digits + 1;
@@ -527,7 +529,8 @@ static int take_block(struct tar_reader *r, struct failure *f)
 }
 
 /* Fills the block; a whole one is told of. */
-static int fill(struct tar_reader *r, const char *bytes, size_t len, size_t *used, struct failure *f)
+static int fill(
+	struct tar_reader *r, const char *bytes, size_t len, size_t *used, struct failure *f)
 {
 	size_t n = MIN(len, TAR_BLOCK_SIZE - r->n_block);
 
@@ -540,7 +543,8 @@ static int fill(struct tar_reader *r, const char *bytes, size_t len, size_t *use
 	return take_block(r, f);
 }
 
-static int body(struct tar_reader *r, const char *bytes, size_t len, size_t *used, struct failure *f)
+static int body(
+	struct tar_reader *r, const char *bytes, size_t len, size_t *used, struct failure *f)
 {
 	struct tar_bytes *b = r->body;
 	size_t n = (size_t)MIN(len, r->left);
@@ -639,9 +643,11 @@ int tar_reader_end(const struct tar_reader *r, struct failure *f)
 	if (r->at == TAR_AFTER || (r->ended && !r->n_block))
 		return 0;
 	if (!r->any)
-		return failure_set(f, ERR_BAD_PARAMS, "read", NULL, "the archive is empty: 0 bytes");
+		return failure_set(
+			f, ERR_BAD_PARAMS, "read", NULL, "the archive is empty: 0 bytes");
 	if (r->begun && !r->done)
-		return tar_broken(r, f, ERR_BAD_PARAMS, "the archive is cut off in the middle of it");
+		return tar_broken(
+			r, f, ERR_BAD_PARAMS, "the archive is cut off in the middle of it");
 	if (r->n_block || r->at != TAR_HEADER || r->local.len || r->long_path.len)
 		return tar_broken(r, f, ERR_BAD_PARAMS, "the archive is cut off in its header");
 	return failure_set(f, ERR_BAD_PARAMS, "read", NULL,

@@ -36,9 +36,9 @@ enum tar_type { TAR_FILE, TAR_HARDLINK, TAR_SYMLINK, TAR_CHAR, TAR_BLOCK, TAR_DI
 /* All pointers live until the next TAR_ENTRY. */
 struct tar_entry {
 	enum tar_type type;
-	char *path;         /* without slashes at its end, but for the root */
-	char *target;       /* of links only */
-	mode_t mode;               /* permissions */
+	char *path;   /* without slashes at its end, but for the root */
+	char *target; /* of links only */
+	mode_t mode;  /* permissions */
 	uint64_t uid, gid;
 	uint64_t size; /* of a file, holes among it */
 	bool sparse;   /* it has holes: what no data comes for */
@@ -80,8 +80,8 @@ struct tar_reader {
 	const char *data;
 	size_t data_len;
 	uint64_t data_at;
-	uint64_t entries;  /* so far, the one at hand among them */
-	char last[128];    /* the beginning of its name */
+	uint64_t entries; /* so far, the one at hand among them */
+	char last[128];   /* the beginning of its name */
 
 	/* private */
 	enum { TAR_HEADER, TAR_BODY, TAR_MORE_MAP, TAR_MAP, TAR_FILLED, TAR_SKIP, TAR_AFTER } at;
@@ -115,8 +115,8 @@ void tar_reader_init(struct tar_reader *r);
 void tar_reader_fini(struct tar_reader *r);
 
 /* Some of LEN bytes: adds to USED how many; then `got` says what it came to.  0 or an error. */
-MUST_CHECK int tar_read(struct tar_reader *r, const char *bytes, size_t len, size_t *used,
-	struct failure *f);
+MUST_CHECK int tar_read(
+	struct tar_reader *r, const char *bytes, size_t len, size_t *used, struct failure *f);
 
 /* Nothing follows.  0, or it was cut off. */
 MUST_CHECK int tar_reader_end(const struct tar_reader *r, struct failure *f);

@@ -83,8 +83,8 @@ static int no_number(const struct tar_reader *r, const struct record *rec, struc
 		(int)MIN(strcspn(rec->key, "="), 40), rec->key);
 }
 
-static int take_count(const struct tar_reader *r, const struct record *rec, uint64_t *out,
-	struct failure *f)
+static int take_count(
+	const struct tar_reader *r, const struct record *rec, uint64_t *out, struct failure *f)
 {
 	const char *p = rec->value;
 	uint64_t v;
@@ -332,7 +332,8 @@ static bool attr_of(const struct record *rec, struct tar_attr *attr)
 		attr->kind = TAR_ACL_ACCESS;
 	} else if (strcmp(rec->key, "SCHILY.acl.default") == 0) {
 		attr->kind = TAR_ACL_DEFAULT;
-	} else if (strcmp(rec->key, "SCHILY.fflags") == 0 || strcmp(rec->key, "SCHILY.acl.ace") == 0) {
+	} else if (strcmp(rec->key, "SCHILY.fflags") == 0 ||
+		   strcmp(rec->key, "SCHILY.acl.ace") == 0) {
 		attr->kind = TAR_UNKNOWN;
 		attr->name = rec->key;
 	} else {

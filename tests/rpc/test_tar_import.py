@@ -360,6 +360,20 @@ def test_gnu_tar_pax(client, rich_tree, tmp_path, sparse):
 
 
 @pytest.mark.local
+@pytest.mark.parametrize("format", PACKED)
+def test_what_was_exported(client, rich_tree, tmp_path, format):
+    """There and back: everything, to the nanosecond."""
+    call = client.open("tar.export", {"path": str(rich_tree), "base": str(rich_tree), "format": format})
+    exported = call.wait()
+    imported = do_import(client, bytes(call.stdout), str(tmp_path / "dest"))
+    assert imported == {"files": exported["files"], "bytes": exported["bytes"]}
+    here, there = snapshot(tmp_path / "dest"), snapshot(rich_tree)
+    assert {name: here[name] for name in there if name != b"."} == {name: there[name] for name in there if name != b"."}
+    for name in ("sparse", "hole"):
+        assert (tmp_path / "dest" / name).stat().st_blocks <= (rich_tree / name).stat().st_blocks
+
+
+@pytest.mark.local
 @pytest.mark.parametrize("options", [["--format=gnu"], ["--format=gnu", "-S"], ["--format=oldgnu", "-S"]])
 def test_gnu_tar_in_its_own_format(client, rich_tree, tmp_path, options):
     do_import(client, gz(gnu_tar(rich_tree, *options)), str(tmp_path / "dest"))

@@ -226,7 +226,11 @@ def test_clients_that_go_away(guestd, tmp_path):
                 eventually(lambda: all((tmp_path / f"{i}/{k}/a").exists() for k in range(6)), "files are being written")
         eventually(lambda: daemon.fds() <= idle, "no descriptor is left")
 
-    idle = daemon.fds()
+    with daemon.connect() as c:
+        do_import(c, data[0], f"{tmp_path}/warm")
+        idle = daemon.fds()
+    for path in tmp_path.rglob("warm/**/*"):
+        path.is_dir() or path.unlink()
     for i in range(9):
         round_trip(i)
     eventually(lambda: not [f for f in tmp_path.rglob("*") if f.is_file()], "no half file is left")
