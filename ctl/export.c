@@ -198,7 +198,11 @@ static int export(struct ctl *ctl, struct export *x, char **paths, size_t n)
 	if (!x->format && x->output)
 		params_text(p, "format", format_of(x->output));
 	params_texts(p, "ignore", x->ignore, x->n_ignore);
-	params_texts(p, "paths", paths, n);
+	/* A raw file is one, and has no list. */
+	if (n == 1)
+		params_text(p, "path", paths[0]);
+	else
+		params_texts(p, "paths", paths, n);
 	x->haul.name = x->output ? x->output : paths[0];
 	status = open_output(ctl, x);
 	if (status) {

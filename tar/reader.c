@@ -648,6 +648,9 @@ int tar_reader_end(const struct tar_reader *r, struct failure *f)
 	if (r->begun && !r->done)
 		return tar_broken(
 			r, f, ERR_BAD_PARAMS, "the archive is cut off in the middle of it");
+	if (!r->entries && r->n_block && r->at == TAR_HEADER)
+		return tar_broken(r, f, ERR_BAD_PARAMS,
+			"this is no tar archive, or cut off in its first header");
 	if (r->n_block || r->at != TAR_HEADER || r->local.len || r->long_path.len)
 		return tar_broken(r, f, ERR_BAD_PARAMS, "the archive is cut off in its header");
 	return failure_set(f, ERR_BAD_PARAMS, "read", NULL,
