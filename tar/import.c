@@ -334,10 +334,11 @@ static void tell_progress(struct work *w, struct import *im, struct step *s)
 static int read_input(struct work *w, struct import *im, struct step *s)
 {
 	struct decode *d = &im->decode;
+	const char *in = s->in_len ? s->in : ""; /* without any it is NULL */
 	int err;
 
 	do {
-		err = decode(d, s->in + s->in_used, s->in_len - s->in_used, s->in_end, &s->in_used,
+		err = decode(d, in + s->in_used, s->in_len - s->in_used, s->in_end, &s->in_used,
 			&w->failure);
 		if (!err)
 			err = read_some(w, im, d->out, d->out_len);
@@ -375,13 +376,13 @@ static void import_end(struct work *w)
 {
 	struct import *im = w->state;
 
-	if (im->extracting)
-		extract_end(&im->extract);
-	if (im->counted)
-		atomic_fetch_sub(&n_imports, 1);
 	tar_reader_fini(&im->reader);
 	decode_fini(&im->decode);
 	buf_fini(&im->made);
+	if (im->counted)
+		atomic_fetch_sub(&n_imports, 1);
+	if (im->extracting)
+		extract_end(&im->extract);
 }
 
 static const struct steps import_steps = {
