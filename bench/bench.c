@@ -33,6 +33,7 @@ static const struct {
 	{"files", bench_files},
 	{"stat", bench_stat},
 	{"tree", bench_tree},
+	{"tar", bench_tar},
 };
 
 static void usage(void)

@@ -89,5 +89,6 @@ void bench_write(const struct options *o);
 void bench_files(const struct options *o);
 void bench_stat(const struct options *o);
 void bench_tree(const struct options *o);
+void bench_tar(const struct options *o);
 
 #endif

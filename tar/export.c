@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "fs/input.h"
 #include "guestd/method.h"
-#include "guestd/sha256.h"
 #include "guestd/steps.h"
 #include "proto/limits.h"
 #include "tar/blocks.h"
+#include "tar/digest.h"
 #include "tar/pack.h"
 
 /* Progress is told ten times a second at most. */
@@ -48,7 +48,7 @@ struct export
 	struct pack pack;
 	struct blocks blocks;
 	struct input in; /* of `raw` */
-	struct sha256 hash;
+	struct digest digest;
 	uint64_t sent, raw_bytes;
 	uint64_t progress_us; /* when it was told */
 	bool begun, raw_open, packed;
@@ -114,7 +114,7 @@ static int begin(struct export *x, const struct export_args *a, struct work *w)
 		return err;
 	x->begun = true;
 	x->progress_us = clock_mono_us();
-	sha256_begin(&x->hash);
+	digest_begin(&x->digest);
 	if (a->format == FORMAT_RAW)
 		return begin_raw(x, a, w);
 	err = pack_begin(&x->pack, w, &options);
@@ -130,7 +130,7 @@ static int finish(struct export *x, const struct export_args *a, struct work *w)
 	bool raw = a->format == FORMAT_RAW;
 	char hex[SHA256_HEX];
 
-	sha256_hex(&x->hash, hex);
+	sha256_hex(&x->digest.sha, hex);
 	enc_kv_uint(&w->result, "files", raw ? 1 : p->files);
 	enc_kv_uint(&w->result, "bytes", raw ? x->raw_bytes : p->bytes);
 	enc_kv_uint(&w->result, "archive_bytes", x->sent);
@@ -239,9 +239,10 @@ static int export_step(struct work *w, struct step *s)
 		return err;
 	do {
 		err = some(x, a, w, s);
+		digest_follow(&x->digest, s->out, s->out_len);
 		tell_progress(x, a, s);
 	} while (err == STEP_MORE && !step_due(s));
-	sha256_add(&x->hash, s->out, s->out_len);
+	digest_catch_up(&x->digest, s->out, s->out_len);
 	x->sent += s->out_len;
 	return err ? err : finish(x, a, w);
 }
@@ -250,6 +251,7 @@ static void export_end(struct work *w)
 {
 	struct export *x = w->state;
 
+	digest_fini(&x->digest);
 	blocks_fini(&x->blocks);
 	pack_fini(&x->pack);
 	if (x->raw_open)

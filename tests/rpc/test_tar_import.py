@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from archives import (END, MTIME, archive, do_import, gnu_tar, gz, header, long_name, looks, member, padded, pax,
+from tarballs import (END, MTIME, archive, do_import, gnu_tar, gz, header, long_name, looks, member, padded, pax,
                       start_import, tree, zst)
 from files import background, cat, mounted, names, sh, stat
 from support import NUMBERS, REMOTE, error_of, eventually, rounds

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from archives import END, MTIME, archive, do_import, gz, header, member, padded, pax, start_import, tree, zst
+from tarballs import END, MTIME, archive, do_import, gz, header, member, padded, pax, start_import, tree, zst
 from client import LONG, RpcError
 from files import cat, mounted, names, sh
 from support import NUMBERS, error_of, eventually, rounds, sanitized

@@ -2,7 +2,7 @@
 
 import pytest
 
-from archives import END, archive, do_import, gz, header, long_name, member, padded, pax, start_import, tree, zst
+from tarballs import END, archive, do_import, gz, header, long_name, member, padded, pax, start_import, tree, zst
 from files import background, cat, names, sh, stat
 from support import REMOTE, error_of, rounds
 
