@@ -117,7 +117,7 @@ void attrs_times(const struct tar_entry *e, struct timespec times[2])
 int attrs_apply_file(struct extract *x, int fd)
 {
 	struct timespec times[2];
-	mode_t mode;
+	mode_t mode = 0;
 	int err;
 
 	/* The directory may have given it an ACL that the archive does not know of. */
@@ -153,7 +153,7 @@ int attrs_apply_at(struct extract *x, int dir, const char *name)
 	struct subject s = {.fd = fd, .held = true};
 	struct timespec times[2];
 	struct stat st;
-	mode_t mode;
+	mode_t mode = 0;
 	int err;
 
 	/* Whoever may write to the directory may have put something else there. */

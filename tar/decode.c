@@ -119,7 +119,7 @@ static int gunzip(struct decode *d, const char *bytes, size_t len, size_t *used,
 	z_stream *z = d->zlib;
 	int err, status = Z_OK;
 
-	z->next_in = (Bytef *)(uintptr_t)bytes; /* zlib has no const */
+	memcpy(&z->next_in, &bytes, sizeof(bytes)); /* zlib knows no const */
 	z->avail_in = (uInt)len;
 	z->next_out = (Bytef *)d->buf;
 	z->avail_out = OUT_SIZE;

@@ -117,7 +117,7 @@ static int open_dir(struct extract *x, struct below *b, const char *path, bool m
 static int make_link(struct extract *x, const char *name, struct failure *f)
 {
 	char target[NAME_MAX + 1];
-	int dir, err = open_dir(x, &x->links, x->clean_target, false, &dir, target, f);
+	int dir = -1, err = open_dir(x, &x->links, x->clean_target, false, &dir, target, f);
 
 	if (err)
 		return err;
@@ -229,7 +229,7 @@ static int lose(struct extract *x, unsigned what)
 /* Its owner and attributes now; its mode and times at the end. */
 static int fill_dir(struct extract *x, int fd, bool existed, struct failure *f)
 {
-	mode_t mode;
+	mode_t mode = 0;
 	struct timespec times[2];
 	int err;
 

@@ -145,7 +145,7 @@ int tar_add_piece(struct tar_reader *r, uint64_t at, uint64_t len, struct failur
 /* N pieces at FIELD; an empty one is the end. */
 static int old_map(struct tar_reader *r, const char *field, unsigned n, struct failure *f)
 {
-	for (unsigned i = 0; i < n; i++, field += 2 * OLD_NUMBER) {
+	for (unsigned i = 0; i < n; i++, field += (size_t)2 * OLD_NUMBER) {
 		uint64_t at, len;
 		int err;
 
@@ -305,9 +305,9 @@ static bool sum_is_right(const char *block)
 
 	for (size_t i = 0; i < TAR_BLOCK_SIZE; i++) {
 		bool blank = i >= offsetof(struct header, sum) && i < offsetof(struct header, type);
-		char c = blank ? ' ' : block[i];
+		unsigned char c = blank ? (unsigned char)' ' : (unsigned char)block[i];
 
-		unsigned_sum += (unsigned char)c;
+		unsigned_sum += c;
 		signed_sum += (signed char)c;
 	}
 	/* Some took bytes for signed. */

@@ -170,7 +170,7 @@ static int take_offset(struct tar_reader *r, const struct record *rec, struct fa
 
 static int take_length(struct tar_reader *r, const struct record *rec, struct failure *f)
 {
-	uint64_t len;
+	uint64_t len = 0;
 	int err = take_count(r, rec, &len, f);
 
 	if (err)
@@ -183,7 +183,7 @@ static int take_length(struct tar_reader *r, const struct record *rec, struct fa
 
 static int take_sparse(struct tar_reader *r, const struct record *rec, struct failure *f)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	int err = 0;
 
 	if (key_is(rec, "GNU.sparse.map"))
