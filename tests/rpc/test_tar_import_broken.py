@@ -11,6 +11,9 @@ from client import LONG, RpcError
 from files import cat, mounted, names, sh
 from support import NUMBERS, error_of, eventually, rounds, sanitized
 
+# What makes of bytes an error is the same on every kernel.
+pytestmark = pytest.mark.local
+
 SMALL = [member("a", data=b"a" * 1500), member("d", "dir"), member("d/b", data=b"b" * 3000), member("l", "symlink", target="a"),
          member("d/h", "hardlink", target="a"), member("n" * 120, data=b"n")]
 
@@ -210,7 +213,6 @@ def test_more_than_the_end(client, dest):
     assert do_import(client, archive(*SMALL) + b"rubbish" * 100_000, dest)["files"] == 5
 
 
-@pytest.mark.local
 def test_clients_that_go_away(guestd, tmp_path):
     """No descriptor, no memory, no half file is left of them; their number is free again."""
     daemon = guestd()
@@ -245,7 +247,6 @@ def test_clients_that_go_away(guestd, tmp_path):
         assert [call.wait()["files"] for call in calls] == [1] * 8
 
 
-@pytest.mark.local
 def test_memory(guestd, tmp_path):
     """It does not grow with the archive."""
     daemon = guestd()

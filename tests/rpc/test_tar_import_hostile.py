@@ -119,6 +119,7 @@ RAW = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("case", RAW)
 def test_refused_headers(client, around, case):
     error = error_of(do_import, client, RAW[case] + END, f"{around}/dest", links="keep" if "link" not in case else "inside")
@@ -190,6 +191,7 @@ def test_somebody_changes_directories_meanwhile(agent, client, around, first):
 # -- too much --------------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("pack", [gz, zst])
 def test_bombs(client, around, pack):
     """A little that becomes a lot: the bound is on what comes out."""
@@ -222,6 +224,7 @@ LIMITS = {
 }
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("case", LIMITS)
 def test_limits(client, around, case):
     error = error_of(do_import, client, LIMITS[case] + END, f"{around}/dest")
