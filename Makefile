@@ -53,7 +53,8 @@ $B/o/%.o: %.c Makefile
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
 # What of the core stands without connections and methods.
-ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c \
+	$(filter tar/blocks.c tar/team.c tar/gzip.c tar/isal.c tar/zstd.c tar/pax.c tar/links.c,$(DAEMON))
 
 $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))
 	@mkdir -p $(@D)

@@ -44,7 +44,7 @@ static void compress_block(struct task *task)
 	const struct codec *c = block->of->codec;
 
 	block->out_len = c->compress(block->state, block->in + c->overlap, block->before,
-		block->len, block->out, &block->check, &block->of->team.stop);
+		block->len, block->out, &block->check, &block->of->team);
 }
 
 /* One more, if there is the memory for it. */
@@ -74,12 +74,13 @@ static struct block *block_new(struct blocks *b, size_t max_total)
 	return block;
 }
 
-int blocks_begin(struct blocks *b, const struct codec *codec, int level, struct failure *f)
+int blocks_begin(struct blocks *b, const struct codec *codec, int level,
+	bool (*canceled)(const void *ctx), const void *ctx, struct failure *f)
 {
 	b->codec = codec;
 	b->level = level ? level : codec->level_default;
 	b->begun = true;
-	team_begin(&b->team);
+	team_begin(&b->team, canceled, ctx);
 	b->max_blocks = b->team.width;
 	if (codec->head)
 		b->edge_len = codec->head(b->edge);

@@ -15,7 +15,7 @@
 #ifndef TAR_BLOCKS_H
 #define TAR_BLOCKS_H
 
-#include "guestd/work.h"
+#include "proto/err.h"
 #include "tar/codec.h"
 #include "tar/team.h"
 
@@ -37,11 +37,11 @@ struct blocks {
 };
 
 /*
- * B is zeroed.  LEVEL 0: the codec's own.  0, or an error with F filled: there is no memory for one
+ * B is zeroed.  CANCELED as of team.h.  LEVEL 0: the codec's own.  0, or an error with F filled: there is no memory for one
  * more.  blocks_fini() in any case.
  */
-MUST_CHECK int blocks_begin(
-	struct blocks *b, const struct codec *codec, int level, struct failure *f);
+MUST_CHECK int blocks_begin(struct blocks *b, const struct codec *codec, int level,
+	bool (*canceled)(const void *ctx), const void *ctx, struct failure *f);
 
 char *blocks_room(struct blocks *b, size_t *len);
 void blocks_add(struct blocks *b, size_t len);

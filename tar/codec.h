@@ -6,7 +6,6 @@
 #ifndef TAR_CODEC_H
 #define TAR_CODEC_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +13,8 @@
 
 /* The longest beginning or end of a compressed stream. */
 #define CODEC_EDGE_MAX 32
+
+struct team;
 
 struct codec {
 	int level_min, level_max, level_default;
@@ -27,11 +28,11 @@ struct codec {
 	void (*destroy)(void *state);
 	/*
 	 * LEN bytes at IN, where BEFORE bytes stand in front of it, into OUT, of out_max bytes.  How many;
-	 * -ECANCELED where STOP is set meanwhile; -EIO where the library fails.  CHECK: a sum of them,
+	 * -ECANCELED where TEAM is stopped meanwhile; -EIO where the library fails.  CHECK: a sum of them,
 	 * if the stream ends with one.
 	 */
 	ssize_t (*compress)(void *state, const char *in, size_t before, size_t len, char *out,
-		uint32_t *check, const atomic_bool *stop);
+		uint32_t *check, const struct team *team);
 
 	/* What stands around all blocks, if anything: bytes of it. */
 	size_t (*head)(char out[CODEC_EDGE_MAX]);

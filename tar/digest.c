@@ -15,7 +15,7 @@ static void hash(struct task *task)
 
 void digest_begin(struct digest *d)
 {
-	team_begin(&d->team);
+	team_begin(&d->team, NULL, NULL);
 	sha256_begin(&d->sha);
 	d->task.work = hash;
 }

@@ -54,6 +54,11 @@ struct export
 	bool begun, raw_open, packed;
 };
 
+static bool canceled(const void *ctx)
+{
+	return work_canceled(ctx);
+}
+
 /* What goes together and what does not. */
 static int check(const struct export_args *a, const struct codec *codec, struct failure *f)
 {
@@ -119,7 +124,7 @@ static int begin(struct export *x, const struct export_args *a, struct work *w)
 		return begin_raw(x, a, w);
 	err = pack_begin(&x->pack, w, &options);
 	if (!err && codec)
-		err = blocks_begin(&x->blocks, codec, (int)a->level, &w->failure);
+		err = blocks_begin(&x->blocks, codec, (int)a->level, canceled, w, &w->failure);
 	return err;
 }
 

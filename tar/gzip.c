@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "tar/codec.h"
+#include "tar/team.h"
 
 /*
  * The larger a block is, the less is lost at its ends, and the more memory is taken by all.  At
@@ -21,7 +22,7 @@
 #define OVERLAP (32u << 10)
 
 /* Deflate at its worst stores (RFC 1951), 5 bytes each 16 KiB in zlib; and the flush. */
-#define OUT_MAX (BLOCK + (BLOCK >> 11) + 64)
+#define OUT_BYTES (BLOCK + (BLOCK >> 11) + 64)
 
 /* Input is given in such pieces: in between it can be stopped. */
 #define PIECE (64u << 10)
@@ -44,7 +45,7 @@ static void destroy(void *state)
 }
 
 static ssize_t compress_block(void *state, const char *in, size_t before, size_t len, char *out,
-	uint32_t *check, const atomic_bool *stop)
+	uint32_t *check, const struct team *team)
 {
 	z_stream *z = state;
 	const Bytef *bytes = (const Bytef *)in;
@@ -54,12 +55,12 @@ static ssize_t compress_block(void *state, const char *in, size_t before, size_t
 	if (before && deflateSetDictionary(z, bytes - before, (uInt)before) != Z_OK)
 		return -EIO;
 	z->next_out = (Bytef *)out;
-	z->avail_out = OUT_MAX;
+	z->avail_out = OUT_BYTES;
 	*check = (uint32_t)crc32(0, bytes, (uInt)len);
 	for (size_t done = 0; done < len;) {
 		size_t n = MIN(len - done, PIECE);
 
-		if (atomic_load_explicit(stop, memory_order_relaxed))
+		if (team_stopped(team))
 			return -ECANCELED;
 		z->next_in = (z_const Bytef *)bytes + done;
 		z->avail_in = (uInt)n;
@@ -67,7 +68,7 @@ static ssize_t compress_block(void *state, const char *in, size_t before, size_t
 		if (deflate(z, done == len ? Z_SYNC_FLUSH : Z_NO_FLUSH) != Z_OK || z->avail_in)
 			return -EIO;
 	}
-	return (ssize_t)(OUT_MAX - z->avail_out);
+	return (ssize_t)(OUT_BYTES - z->avail_out);
 }
 
 size_t gzip_head(char out[CODEC_EDGE_MAX])
@@ -104,7 +105,7 @@ const struct codec codec_zlib = {
 	.level_default = 1,
 	.block = BLOCK,
 	.overlap = OVERLAP,
-	.out_max = OUT_MAX,
+	.out_max = OUT_BYTES,
 	.memory = 280u << 10,
 	.create = create,
 	.destroy = destroy,

@@ -14,9 +14,9 @@
 #include "tar/codec.h"
 
 /* As in gzip.c. */
-#define BLOCK   (256u << 10)
-#define OVERLAP (32u << 10)
-#define OUT_MAX (BLOCK + (BLOCK >> 8) + 512)
+#define BLOCK     (256u << 10)
+#define OVERLAP   (32u << 10)
+#define OUT_BYTES (BLOCK + (BLOCK >> 8) + 512)
 
 /*
  * Level 1 is what isa-l calls 2: its own 1 is hardly faster and compresses less than zlib's.  Level 2
@@ -46,14 +46,14 @@ static void destroy(void *state)
 }
 
 static ssize_t compress_block(void *state, const char *in, size_t before, size_t len, char *out,
-	uint32_t *check, const atomic_bool *stop)
+	uint32_t *check, const struct team *team)
 {
 	struct state *s = state;
 	struct isal_zstream *z = &s->z;
 	/* It takes them without const, and only reads. */
 	uint8_t *bytes = (uint8_t *)(uintptr_t)in;
 
-	(void)stop; /* a millisecond */
+	(void)team; /* a millisecond */
 	*check = crc32_gzip_refl(0, bytes, len);
 	isal_deflate_init(z);
 	z->level = (uint32_t)s->level;
@@ -65,10 +65,10 @@ static ssize_t compress_block(void *state, const char *in, size_t before, size_t
 	z->next_in = bytes;
 	z->avail_in = (uint32_t)len;
 	z->next_out = (uint8_t *)out;
-	z->avail_out = OUT_MAX;
+	z->avail_out = OUT_BYTES;
 	if (isal_deflate(z) != COMP_OK || z->avail_in || !z->avail_out)
 		return -EIO;
-	return (ssize_t)(OUT_MAX - z->avail_out);
+	return (ssize_t)(OUT_BYTES - z->avail_out);
 }
 
 const struct codec codec_isal = {
@@ -77,7 +77,7 @@ const struct codec codec_isal = {
 	.level_default = 1,
 	.block = BLOCK,
 	.overlap = OVERLAP,
-	.out_max = OUT_MAX,
+	.out_max = OUT_BYTES,
 	.memory = sizeof(struct state),
 	.create = create,
 	.destroy = destroy,

@@ -89,7 +89,7 @@ static void hash_file(struct batch *b, struct item *item)
 			sha256_add(&hash, b->bytes, (size_t)n);
 			item->size += (uint64_t)n;
 		}
-		if (atomic_load_explicit(&b->task.team->stop, memory_order_relaxed))
+		if (team_stopped(b->task.team))
 			break;
 	} while (n > 0 || (n < 0 && errno == EINTR));
 	if (n < 0)
@@ -144,10 +144,15 @@ static struct batch *get_spare(struct manifest *m)
 	return b;
 }
 
+static bool canceled(const void *ctx)
+{
+	return work_canceled(ctx);
+}
+
 static int begin(struct manifest *m, const struct manifest_args *a, struct work *w)
 {
 	m->begun = true;
-	team_begin(&m->team);
+	team_begin(&m->team, canceled, w);
 	sha256_begin(&m->hash);
 	buf_init(&m->told, w->max_result - AROUND);
 	buf_init(&m->one, w->max_result - AROUND);

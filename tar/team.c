@@ -26,16 +26,25 @@ static void on_worker(struct job *job)
 	work_on(CONTAINER_OF(job, struct task, job));
 }
 
-void team_begin(struct team *t)
+void team_begin(struct team *t, bool (*canceled)(const void *ctx), const void *ctx)
 {
 	pthread_condattr_t attr;
 
-	*t = (struct team){.width = MIN(job_width() + 1, TAR_TASKS_MAX), .begun = true};
+	*t = (struct team){.canceled = canceled,
+		.ctx = ctx,
+		.width = MIN(job_width() + 1, TAR_TASKS_MAX),
+		.begun = true};
 	pthread_mutex_init(&t->mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->cond, &attr);
 	pthread_condattr_destroy(&attr);
+}
+
+bool team_stopped(const struct team *t)
+{
+	return atomic_load_explicit(&t->stop, memory_order_relaxed) ||
+	       (t->canceled && t->canceled(t->ctx));
 }
 
 static struct task *task_at(const struct team *t, unsigned i)

@@ -33,11 +33,13 @@ struct task {
 };
 
 struct team {
-	atomic_bool stop; /* for the tasks: nobody wants it any more */
-	unsigned n;       /* tasks that were given and not taken */
-	unsigned width;   /* as many make sense: one more than there are processors */
+	unsigned n;     /* tasks that were given and not taken */
+	unsigned width; /* as many make sense: one more than there are processors */
 
 	/* private */
+	bool (*canceled)(const void *ctx);
+	const void *ctx;
+	atomic_bool stop;
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
 	struct task *ring[TAR_TASKS_MAX];
@@ -45,7 +47,11 @@ struct team {
 	bool begun;
 };
 
-void team_begin(struct team *t);
+/* CANCELED is asked by the tasks, on any worker; NULL: nobody is. */
+void team_begin(struct team *t, bool (*canceled)(const void *ctx), const void *ctx);
+
+/* For the tasks: nobody wants it any more. */
+bool team_stopped(const struct team *t);
 
 /* OFFER: others may do it; else it waits for team_help().  t->n < t->width. */
 void team_give(struct team *t, struct task *task, bool offer);
@@ -57,7 +63,7 @@ void team_take(struct team *t);
 /* Does the oldest that nobody has begun; else waits for the oldest of all, but not for long. */
 void team_help(struct team *t);
 
-/* Sets `stop`; afterwards nobody has a task any more.  Those left are to be taken one by one. */
+/* The tasks are to end; afterwards nobody has a task any more.  Those left are to be taken one by one. */
 void team_stop(struct team *t);
 struct task *team_left(struct team *t);
 

@@ -4,10 +4,11 @@
 
 #include "base/check.h"
 #include "tar/codec.h"
+#include "tar/team.h"
 
 /* Twice the window of level 1: what is lost where frames begin is some per cent of the output. */
-#define BLOCK   (1u << 20)
-#define OUT_MAX ZSTD_COMPRESSBOUND(BLOCK)
+#define BLOCK     (1u << 20)
+#define OUT_BYTES ZSTD_COMPRESSBOUND(BLOCK)
 
 /* Input is given in such pieces: in between it can be stopped. */
 #define PIECE (64u << 10)
@@ -30,11 +31,11 @@ static void destroy(void *state)
 }
 
 static ssize_t compress_frame(void *state, const char *in, size_t before, size_t len, char *out,
-	uint32_t *check, const atomic_bool *stop)
+	uint32_t *check, const struct team *team)
 {
 	ZSTD_CCtx *z = state;
 	ZSTD_inBuffer from = {.src = in};
-	ZSTD_outBuffer to = {.dst = out, .size = OUT_MAX};
+	ZSTD_outBuffer to = {.dst = out, .size = OUT_BYTES};
 	size_t left;
 
 	(void)before;
@@ -43,7 +44,7 @@ static ssize_t compress_frame(void *state, const char *in, size_t before, size_t
 	if (ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(z, len)))
 		return -EIO;
 	do {
-		if (atomic_load_explicit(stop, memory_order_relaxed))
+		if (team_stopped(team))
 			return -ECANCELED;
 		from.size = MIN(from.size + PIECE, len);
 		left = ZSTD_compressStream2(
@@ -59,7 +60,7 @@ const struct codec codec_zstd = {
 	.level_max = 19,
 	.level_default = 1,
 	.block = BLOCK,
-	.out_max = OUT_MAX,
+	.out_max = OUT_BYTES,
 	.memory = 3u << 20,
 	.create = create,
 	.destroy = destroy,
