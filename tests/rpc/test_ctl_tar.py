@@ -55,6 +55,7 @@ def catches(pid, number):
 # -- there and back --------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("name, what", [("t.tar", "none"), ("t.tar.gz", "gz"), ("t.tgz", "gz"), ("t.tar.zst", "zst"),
                                         ("t", "gz")])
 def test_there_and_back(plain, tree, guest_dir, tmp_path, name, what):
@@ -66,6 +67,7 @@ def test_there_and_back(plain, tree, guest_dir, tmp_path, name, what):
     assert digests[0] == digests[1] and not left_over(tmp_path)
 
 
+@pytest.mark.local
 def test_format(plain, tree, tmp_path):
     ok(plain("export", "--format", "tar", "-o", str(tmp_path / "a.tar.gz"), tree))
     assert packed(tmp_path / "a.tar.gz") == "none"
@@ -82,16 +84,19 @@ def test_standard_input_and_output(plain, tree, guest_dir):
     assert ok(plain("cat", f"{guest_dir}/back/f")) == b"hello\n"
 
 
+@pytest.mark.local
 def test_several_paths(plain, tree):
     names = members(ok(plain("export", f"{tree}/f", f"{tree}/d")))
     assert [name.rpartition("tree/")[2] for name in names] == ["d", "d/big", "f"]
 
 
+@pytest.mark.local
 def test_ignore(plain, tree):
     names = members(ok(plain("export", "--ignore", "node_modules", "--ignore", "*ig", "--base", tree, tree)))
     assert {"d", "f"} <= set(names) and not {"node_modules", "node_modules/x", "d/big"} & set(names)
 
 
+@pytest.mark.local
 def test_reproducible(plain, tree, guest_dir, client):
     """The same tree at another time: the same bytes."""
     first = ok(plain("export", "--reproducible", "--base", tree, tree))
@@ -99,6 +104,7 @@ def test_reproducible(plain, tree, guest_dir, client):
     assert ok(plain("export", "--reproducible", "--base", tree, tree)) == first
 
 
+@pytest.mark.local
 def test_the_file_is_ours(plain, tree, tmp_path):
     os.umask(0o027)
     try:
@@ -134,6 +140,7 @@ def test_import_options(plain, client, guest_dir, tmp_path):
     ok(plain("import", "--devices", str(tmp_path / "dev"), dest))
 
 
+@pytest.mark.local
 def test_what_could_not_be_kept_is_told(plain, guest_dir, tmp_path):
     (tmp_path / "t").write_bytes(archive(member("f", mode=0o4755)))
     done = plain("import", "-o", "12:34", str(tmp_path / "t"), f"{guest_dir}/dest")
@@ -142,6 +149,7 @@ def test_what_could_not_be_kept_is_told(plain, guest_dir, tmp_path):
     assert json.loads(done.stdout) == {"files": 1, "bytes": 0, "lost": ["mode"]} and done.stderr == b""
 
 
+@pytest.mark.local
 def test_json(plain, tree, guest_dir, tmp_path):
     result = json.loads(ok(plain("--json", "export", "-o", str(tmp_path / "t.tar"), tree)))
     assert result["files"] == 5 and result["archive_bytes"] == (tmp_path / "t.tar").stat().st_size
@@ -169,6 +177,7 @@ def test_manifest(plain, tree):
 # -- what goes wrong -------------------------------------------------------------------------------
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("args", [
     ["export"], ["export", "-o"], ["export", "--nonsense", "/x"], ["export", "--level", "x", "/x"], ["import"], ["import", "a"],
     ["import", "a", "b", "c"], ["import", "--strip", "-1", "a", "b"], ["import", "--nonsense", "a", "b"], ["manifest"]])
@@ -177,12 +186,14 @@ def test_usage(plain, args):
     assert done.returncode == USAGE and done.stdout == b"" and b"usage" in done.stderr
 
 
+@pytest.mark.local
 def test_no_archive_on_a_terminal(agent, tree):
     with Terminal(agent.endpoint, "export", tree) as t:
         t.expect(b"-o names a file")
         assert t.ends() == USAGE
 
 
+@pytest.mark.local
 def test_nothing_is_left(plain, client, tree, guest_dir, tmp_path):
     """An archive that did not become one is none."""
     (tmp_path / "t.tar").write_bytes(b"old")
@@ -198,6 +209,7 @@ def test_nothing_is_left(plain, client, tree, guest_dir, tmp_path):
     assert Ctl(f"unix:{tmp_path}/none")("import", str(tmp_path / "t.tar"), guest_dir).returncode == UNREACHABLE
 
 
+@pytest.mark.local
 def test_an_agent_that_goes_away(tmp_path):
     def serve(connection):
         while True:
@@ -218,6 +230,7 @@ def test_an_agent_that_goes_away(tmp_path):
         listener.close()
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(plain, client, guest_dir, tmp_path, number):
     """What was begun is given up, here and there."""
@@ -236,6 +249,7 @@ def test_signals(plain, client, guest_dir, tmp_path, number):
     assert not (tmp_path / "t").exists() and not left_over(tmp_path)
 
 
+@pytest.mark.local
 def test_progress(agent, tree, guest_dir, tmp_path):
     """Files, bytes, rate; how much of it where that is known."""
     with Terminal(agent.endpoint, "export", "-o", str(tmp_path / "t.tar"), tree) as t:
