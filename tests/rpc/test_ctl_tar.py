@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from tarballs import archive, gz, member, zst
+from tarballs import archive, member, zst
 from client import REQUEST, RESPONSE, frame
 from files import sh
 from guestctl import HELLO, UNREACHABLE, USAGE, Ctl, Listener, Terminal, interruptible, plain, read_message

@@ -7,7 +7,7 @@ import pytest
 
 from tarballs import (END, MTIME, archive, do_import, gnu_tar, gz, header, long_name, looks, member, padded, pax,
                       start_import, tree, zst)
-from files import background, cat, mounted, names, sh, stat
+from files import cat, names, sh, stat
 from support import NUMBERS, REMOTE, error_of, eventually, rounds
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tarballs import END, MTIME, archive, do_import, gz, header, member, padded, pax, start_import, tree, zst
-from client import LONG, RpcError
+from tarballs import END, archive, do_import, gz, header, member, padded, pax, start_import, tree, zst
+from client import RpcError
 from files import cat, mounted, names, sh
 from support import NUMBERS, error_of, eventually, rounds, sanitized
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tarballs import END, archive, do_import, gz, header, long_name, member, padded, pax, start_import, tree, zst
+from tarballs import END, archive, do_import, gz, header, long_name, member, padded, pax, tree, zst
 from files import background, cat, names, sh, stat
 from support import REMOTE, error_of, rounds
 
@@ -231,6 +231,20 @@ def test_limits(client, around, case):
     assert error.code == "limit", error
     assert case.split()[0] in error.message, error
     assert names(client, f"{around}/dest") == []
+
+
+@pytest.mark.local
+def test_too_many_directories(client, guest_dir):
+    """Their times are kept until the end, and there is room for so many names."""
+    deep = "/".join(["d" * 250] * 255)
+    data = b"".join(pax(("path", f"{deep}/{i}")) + header(kind=b"5") for i in range(600)) + END
+    error = error_of(do_import, client, gz(data), f"{guest_dir}/dest")
+    assert error.code == "limit" and "import_directories" in error.message
+    assert 400 < error.data["written_total"] < 600
+    # The room is there again.
+    data = b"".join(pax(("path", f"{deep}/{i}")) + header(kind=b"5", mtime=7) for i in range(300)) + END
+    for _ in range(3):
+        assert do_import(client, gz(data), f"{guest_dir}/dest") == {"files": 0, "bytes": 0}
 
 
 def test_a_window_that_is_too_large(client, around):
