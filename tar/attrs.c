@@ -73,7 +73,7 @@ static void apply_attr(
 }
 
 /*
- * The owner first: changing it takes away set-id bits and capabilities (chown(2)).  These are for
+ * The owner first, of what was made: changing it takes away set-id bits and capabilities (chown(2)).  These are for
  * the owner that the archive names, and no other.
  */
 static int apply(struct extract *x, const struct subject *s, mode_t *mode)
@@ -84,7 +84,7 @@ static int apply(struct extract *x, const struct subject *s, mode_t *mode)
 	bool owned = false;
 	struct tar_attr attr;
 
-	if (owner && fchownat(s->fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0)
+	if (owner && !x->existed && fchownat(s->fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0)
 		return -errno;
 	if (!owner && x->how->archive_owner) {
 		owned = fchownat(s->fd, "", theirs.uid, theirs.gid, AT_EMPTY_PATH) == 0;

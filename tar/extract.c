@@ -196,7 +196,7 @@ static int make_file(struct extract *x, struct failure *f)
 }
 
 /* Something has its name: fine, if it is a directory. */
-static int make_dir_there(struct extract *x, bool *existed, struct failure *f)
+static int make_dir_there(struct extract *x, struct failure *f)
 {
 	struct stat st;
 	int err;
@@ -204,7 +204,7 @@ static int make_dir_there(struct extract *x, bool *existed, struct failure *f)
 	if (fstatat(x->dir, x->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return failed(x, f, -errno, "cannot make it");
 	if (S_ISDIR(st.st_mode)) {
-		*existed = true;
+		x->existed = true;
 		return 0;
 	}
 	if (!x->how->overwrite)
@@ -227,13 +227,13 @@ static int lose(struct extract *x, unsigned what)
 }
 
 /* Its owner and attributes now; its mode and times at the end. */
-static int fill_dir(struct extract *x, int fd, bool existed, struct failure *f)
+static int fill_dir(struct extract *x, int fd, struct failure *f)
 {
 	mode_t mode = 0;
 	struct timespec times[2];
 	int err;
 
-	if (!existed)
+	if (!x->existed)
 		attrs_drop_acls(fd);
 	err = attrs_apply(x, fd, &mode);
 	if (err)
@@ -248,21 +248,20 @@ static int fill_dir(struct extract *x, int fd, bool existed, struct failure *f)
 
 static int make_dir(struct extract *x, struct failure *f)
 {
-	bool existed = false;
 	int fd, err = make(x, x->name, f);
 
 	if (err == -EEXIST)
-		err = make_dir_there(x, &existed, f);
+		err = make_dir_there(x, f);
 	else if (err)
 		err = failed(x, f, err, "cannot make it");
-	if (err || (existed && !x->how->overwrite))
+	if (err || (x->existed && !x->how->overwrite))
 		return err;
 	fd = openat(x->dir, x->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && existed) /* the user may not read it, and so not change it this way */
+	if (fd < 0 && x->existed) /* the user may not read it, and so not change it this way */
 		return lose(x, ATTRS_LOST_MODE | ATTRS_LOST_TIMES);
 	if (fd < 0)
 		return failed(x, f, -errno, "cannot open it");
-	err = fill_dir(x, fd, existed, f);
+	err = fill_dir(x, fd, f);
 	close(fd);
 	return err;
 }
@@ -276,7 +275,8 @@ static int root_entry(struct extract *x, struct failure *f)
 	fd = openat(x->below.root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return lose(x, ATTRS_LOST_MODE | ATTRS_LOST_TIMES);
-	err = fill_dir(x, fd, true, f);
+	x->existed = true;
+	err = fill_dir(x, fd, f);
 	close(fd);
 	return err;
 }
@@ -307,7 +307,7 @@ int extract_entry(struct extract *x, struct tar_reader *r, struct failure *f)
 
 	x->reader = r;
 	x->entry = e;
-	x->made = x->replaces = false;
+	x->made = x->replaces = x->existed = false;
 	x->end = 0;
 	f->err = 0;
 	clean = below_clean(e->path, (size_t)x->how->strip, x->clean);

@@ -29,7 +29,7 @@
 
 struct extract_how {
 	const char *path;               /* what the directory is called */
-	const struct path_owner *owner; /* of all that is made; NULL: */
+	const struct path_owner *owner; /* of what is made; NULL: */
 	bool archive_owner;             /* it is the archive's; else as it comes */
 	bool keep_root;                 /* the directory itself stays as it is */
 	bool keep_links, devices, overwrite;
@@ -57,7 +57,8 @@ struct extract {
 	int dir;
 	char name[NAME_MAX + 1], temp[32];
 	bool made, replaces;
-	int fd; /* of a file */
+	bool existed; /* a directory that was there */
+	int fd;       /* of a file */
 	uint64_t end;
 };
 

@@ -261,6 +261,10 @@ def test_owner(client, dest, root_only):
     found = tree(client, dest, "%f %u:%g")
     assert {value.split()[1] for value in found.values()} == {"12:34"}
     assert found["d/f"].startswith(f"{0o100755:x} ")
+    # What was there belongs to whom it did.
+    do_import(client, archive(member("d", "dir", mode=0o700), member("d/g")), dest, owner="56:78")
+    assert [stat(client, f"{dest}/{name}", "%u:%g %a") for name in ("d", "d/f", "d/g")] == [
+        "12:34 700", "12:34 755", "56:78 644"]
 
 
 def test_user(client, guest_dir, dest, root_only):
