@@ -96,7 +96,7 @@
  * Archives.  Records before one entry: a long name, a long target and all extended attributes; what
  * others read is no more than 1 MiB.
  */
-#define TAR_RECORDS_MAX (1u << 20)
+#define TAR_RECORDS_MAX (1ul << 20)
 
 /*
  * Paths of files with several names, of which each but the first is a link in the archive: of one
@@ -114,7 +114,7 @@
  * and beyond the double of it none.
  */
 #define TAR_TASKS_MAX    33u
-#define TAR_MEMORY_TOTAL (96u << 20)
+#define TAR_MEMORY_TOTAL (96ul << 20)
 
 /* tar.manifest: files of one batch, which are open at once, and bytes that are enough for it. */
 #define TAR_BATCH_FILES 16u

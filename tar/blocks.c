@@ -88,7 +88,7 @@ int blocks_begin(struct blocks *b, const struct codec *codec, int level,
 	if (b->spare)
 		return 0;
 	return failure_set(f, ERR_LIMIT, NULL, NULL,
-		"too many archives are being compressed at once: there are %u MiB for all of them",
+		"too many archives are being compressed at once: there are %lu MiB for all of them",
 		2 * TAR_MEMORY_TOTAL >> 20);
 }
 

@@ -77,21 +77,21 @@ static size_t dir_len(const char *path)
 	return (size_t)(path_base(path, &base_len) - path);
 }
 
-/* How much of PATH's first LEN bytes both have in common: whole components. */
-static size_t common(const char *path, size_t len, const char *other, size_t other_len)
+/* How much of the first LEN bytes of ONE both have in common: whole components. */
+static size_t common(const char *one, size_t len, const char *other, size_t other_len)
 {
-	const char *end = path;
+	const char *end = one;
 
-	for (const char *p = skip_slashes(path); p < path + len; p = skip_slashes(p)) {
+	for (const char *p = skip_slashes(one); p < one + len; p = skip_slashes(p)) {
 		const char *next = component_end(p);
 		const char *rest;
 
-		rest = below(other, path, (size_t)(next - path));
+		rest = below(other, one, (size_t)(next - one));
 		if (!rest || rest > other + other_len)
 			break;
 		end = p = next;
 	}
-	return (size_t)(end - path);
+	return (size_t)(end - one);
 }
 
 static int is_dir(const char *path, bool *dir)

@@ -40,9 +40,11 @@ static void octal(char *field, size_t len, uint64_t value)
 	}
 }
 
+/* A field that is full has no NUL. */
 static void text(char *field, size_t size, const char *value)
 {
-	memcpy(field, value, MIN(strlen(value), size));
+	for (size_t i = 0; i < size && value[i]; i++)
+		field[i] = value[i];
 }
 
 static bool is_ascii(const char *s)
@@ -80,21 +82,33 @@ int pax_record(struct buf *out, const char *key, const void *value, size_t len)
 	return 0;
 }
 
-static int record_text(struct buf *out, const char *key, const char *value)
+/* Records on their way: the first that fails is the last. */
+struct records {
+	struct buf *out;
+	int err;
+};
+
+static void put(struct records *r, const char *key, const void *value, size_t len)
 {
-	return pax_record(out, key, value, strlen(value));
+	if (!r->err)
+		r->err = pax_record(r->out, key, value, len);
 }
 
-static int record_number(struct buf *out, const char *key, uint64_t value)
+static void put_text(struct records *r, const char *key, const char *value)
+{
+	put(r, key, value, strlen(value));
+}
+
+static void put_number(struct records *r, const char *key, uint64_t value)
 {
 	char digits[24];
 
 	snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-	return record_text(out, key, digits);
+	put_text(r, key, digits);
 }
 
 /* Seconds with as many decimals as there are. */
-static int record_time(struct buf *out, const char *key, const struct timespec *t)
+static void put_time(struct records *r, const char *key, const struct timespec *t)
 {
 	bool negative = t->tv_sec < 0;
 	long long s = t->tv_sec;
@@ -111,7 +125,7 @@ static int record_time(struct buf *out, const char *key, const struct timespec *
 		n--;
 	if (digits[n - 1] == '.')
 		n--;
-	return pax_record(out, key, digits, n);
+	put(r, key, digits, n);
 }
 
 static bool plain_time(const struct timespec *t)
@@ -140,57 +154,68 @@ static bool split_name(struct header *h, const char *name, size_t len)
 	return true;
 }
 
-/* All that H cannot hold, as records.  0 or -ENOBUFS. */
-static int add_records(struct buf *out, struct header *h, const struct pax_entry *e,
+static void put_names(struct records *r, struct header *h, const struct pax_entry *e,
 	const char *name, size_t name_len)
 {
 	bool fits = !e->sparse && split_name(h, name, name_len);
 	bool long_target = e->target && strlen(e->target) > sizeof(h->target);
 	bool name_told = !fits || !is_ascii(name);
 	bool target_told = e->target && (long_target || !is_ascii(e->target));
-	int err = 0;
+	bool binary = false;
 
 	/* What is no UTF-8 stands raw in the header, where it can: else it has to be said. */
-	if (name_told && !utf8_valid(name, name_len)) {
-		name_told = !fits;
-		if (name_told)
-			err = record_text(out, "hdrcharset", "BINARY");
-	}
+	if (name_told && !utf8_valid(name, name_len))
+		binary = name_told = !fits;
 	if (target_told && !utf8_valid(e->target, strlen(e->target))) {
 		target_told = long_target;
-		if (target_told && !buf_len(out))
-			err = record_text(out, "hdrcharset", "BINARY");
+		binary = binary || long_target;
 	}
-	if (!fits)
-		text(h->name, sizeof(h->name), e->sparse ? "GNUSparseFile.0/file" : name);
-	if (!err && e->sparse) {
-		err = record_text(out, "GNU.sparse.major", "1");
-		if (!err)
-			err = record_text(out, "GNU.sparse.minor", "0");
-		if (!err)
-			err = pax_record(out, "GNU.sparse.name", name, name_len);
-		if (!err)
-			err = record_number(out, "GNU.sparse.realsize", e->real_size);
-	} else if (!err && name_told) {
-		err = pax_record(out, "path", name, name_len);
+	if (binary)
+		put_text(r, "hdrcharset", "BINARY");
+	if (e->sparse) {
+		text(h->name, sizeof(h->name), "GNUSparseFile.0/file");
+		put_text(r, "GNU.sparse.major", "1");
+		put_text(r, "GNU.sparse.minor", "0");
+		put(r, "GNU.sparse.name", name, name_len);
+		put_number(r, "GNU.sparse.realsize", e->real_size);
+	} else if (name_told) {
+		if (!fits)
+			text(h->name, sizeof(h->name), name);
+		put(r, "path", name, name_len);
 	}
-	if (!err && target_told)
-		err = record_text(out, "linkpath", e->target);
-	if (!err && e->size > OCTAL_11)
-		err = record_number(out, "size", e->size);
-	if (!err && e->uid > OCTAL_7)
-		err = record_number(out, "uid", e->uid);
-	if (!err && e->gid > OCTAL_7)
-		err = record_number(out, "gid", e->gid);
-	if (!err && e->user && (strlen(e->user) >= sizeof(h->user) || !is_ascii(e->user)))
-		err = record_text(out, "uname", e->user);
-	if (!err && e->group && (strlen(e->group) >= sizeof(h->group) || !is_ascii(e->group)))
-		err = record_text(out, "gname", e->group);
-	if (!err && !plain_time(&e->mtime))
-		err = record_time(out, "mtime", &e->mtime);
-	if (!err && e->records)
-		err = add(out, buf_bytes(e->records), buf_len(e->records));
-	return err;
+	if (target_told)
+		put_text(r, "linkpath", e->target);
+}
+
+/* The name of a user or a group. */
+static void put_owner(struct records *r, const char *key, const char *name)
+{
+	const struct header *h = NULL;
+
+	if (name && (strlen(name) >= sizeof(h->user) || !is_ascii(name)))
+		put_text(r, key, name);
+}
+
+/* All that H cannot hold.  0 or -ENOBUFS. */
+static int add_records(struct buf *out, struct header *h, const struct pax_entry *e,
+	const char *name, size_t name_len)
+{
+	struct records r = {.out = out};
+
+	put_names(&r, h, e, name, name_len);
+	if (e->size > OCTAL_11)
+		put_number(&r, "size", e->size);
+	if (e->uid > OCTAL_7)
+		put_number(&r, "uid", e->uid);
+	if (e->gid > OCTAL_7)
+		put_number(&r, "gid", e->gid);
+	put_owner(&r, "uname", e->user);
+	put_owner(&r, "gname", e->group);
+	if (!plain_time(&e->mtime))
+		put_time(&r, "mtime", &e->mtime);
+	if (!r.err && e->records)
+		r.err = add(out, buf_bytes(e->records), buf_len(e->records));
+	return r.err;
 }
 
 static void finish(struct header *h)

@@ -18,7 +18,7 @@
 
 #include "base/buf.h"
 
-#define PAX_BLOCK 512u
+#define PAX_BLOCK 512ul
 
 /* Two blocks of zeros are the end of an archive. */
 #define PAX_END (2 * PAX_BLOCK)

@@ -6,8 +6,8 @@
 
 #include "base/check.h"
 
-/* The longest wait, in milliseconds: then somebody may have canceled it all. */
-#define WAIT_MS 20
+/* The longest wait, in nanoseconds: then somebody may have canceled it all. */
+#define WAIT_NS 20000000L
 
 static void work_on(struct task *task)
 {
@@ -111,7 +111,7 @@ void team_help(struct team *t)
 	if (!t->n)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_MS * 1000000;
+	until.tv_nsec += WAIT_NS;
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;

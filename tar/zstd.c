@@ -30,6 +30,7 @@ static void destroy(void *state)
 	ZSTD_freeCCtx(state);
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): OUT is written to through `to` */
 static ssize_t compress_frame(void *state, const char *in, size_t before, size_t len, char *out,
 	uint32_t *check, const struct team *team)
 {
