@@ -170,6 +170,26 @@ def test_what_was_written_is_bounded(client, dest):
     assert sum(map(len, error.data["written"])) < 20_000
 
 
+def import_in_small_frames(client, data, path):
+    call = client.open("tar.import", {"path": path})
+    for i in range(0, len(data), 900):
+        call.write(data[i:i + 900])
+    if not call.done:
+        call.end()
+    return call.wait()
+
+
+def test_small_frames(client, dest):
+    """What an error tells more is cut, or left out, before the error itself is."""
+    client.hello(max_frame=1024)
+    data = archive(*[member(f"{i:03}") for i in range(200)])[:512 * 200] + header(b"../x")
+    error = error_of(import_in_small_frames, client, data, dest)
+    assert error.path == "../x" and error.data["written_total"] == 200 > len(error.data["written"]) > 10
+    long = "../" + "/".join(["x" * 200] * 4)
+    error = error_of(import_in_small_frames, client, archive(member("a"), member(long)), dest)
+    assert error.code == "bad_params" and long.startswith(error.path) and error.data is None
+
+
 def test_a_read_only_file_system(client, guest_dir):
     with mounted(client, f"{guest_dir}/ro", "size=1m"):
         sh(client, 'mount -o remount,ro "$1"', f"{guest_dir}/ro")
