@@ -185,7 +185,7 @@ def test_small_frames(client, dest):
     data = archive(*[member(f"{i:03}") for i in range(200)])[:512 * 200] + header(b"../x")
     error = error_of(import_in_small_frames, client, data, dest)
     assert error.path == "../x" and error.data["written_total"] == 200 > len(error.data["written"]) > 10
-    long = "../" + "/".join(["x" * 200] * 4)
+    long = "../" + "/".join(["x" * 200] * 5)
     error = error_of(import_in_small_frames, client, archive(member("a"), member(long)), dest)
     assert error.code == "bad_params" and long.startswith(error.path) and error.data is None
 
