@@ -33,7 +33,7 @@ static const struct arg export_table[] = {
 	ARG_INCLUDE(struct export_args, who, user_table),
 	ARG_INCLUDE(struct export_args, members, members_table),
 	ARG(struct export_args, format, .choices = formats, .dflt = FORMAT_GZIP),
-	ARG(struct export_args, level),
+	ARG(struct export_args, level, .min = 1),
 	ARG(struct export_args, base, .check = arg_abs_path),
 	ARG(struct export_args, one_file_system),
 	ARG(struct export_args, reproducible),
