@@ -23,6 +23,7 @@
 struct result {
 	uint64_t bytes; /* of the archive */
 	long memory;    /* KiB, the largest process of it */
+	double cpu_us;  /* of all of them, in the last round */
 };
 
 static struct client *client;
@@ -55,6 +56,14 @@ static void count(struct contestant *c, struct samples *results, double from, ui
 {
 	samples_add(results, (double)tree_bytes / (now_us() - from));
 	results_of[c->width].bytes = bytes;
+}
+
+static void note(const struct contestant *c, const struct rusage *usage)
+{
+	results_of[c->width].memory = usage->ru_maxrss;
+	results_of[c->width].cpu_us =
+		(double)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1e6 +
+		(double)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
 }
 
 static uint64_t drain(int fd)
@@ -110,7 +119,7 @@ static void walk(struct contestant *c, struct samples *results)
 	if (wait4(pid, &status, 0, &usage) != pid || status)
 		give_up("the walk failed");
 	count(c, results, from, bytes);
-	results_of[c->width].memory = usage.ru_maxrss;
+	note(c, &usage);
 }
 
 /* c->program is for a shell, with the tree as $1. */
@@ -136,14 +145,14 @@ static void command(struct contestant *c, struct samples *results)
 	if (wait4(pid, &status, 0, &usage) != pid || status)
 		give_up("failed: %s", c->program);
 	count(c, results, from, bytes);
-	results_of[c->width].memory = usage.ru_maxrss;
+	note(c, &usage);
 }
 
 /* c->program is the format. */
 static void guestd(struct contestant *c, struct samples *results)
 {
 	struct client_msg msg = {.type = MSG_DATA};
-	double from = now_us();
+	double cpu_before = cpu_us(guestd_pid()), from = now_us();
 	uint64_t bytes = 0;
 	uint32_t id;
 	struct enc *e;
@@ -166,6 +175,7 @@ static void guestd(struct contestant *c, struct samples *results)
 			msg.type = MSG_DATA;
 	}
 	guestd_succeeded(&msg, "tar.export");
+	results_of[c->width].cpu_us = cpu_us(guestd_pid()) - cpu_before;
 	count(c, results, from, bytes);
 	results_of[c->width].memory = guestd_memory("VmHWM");
 }
@@ -246,14 +256,14 @@ void bench_tar(const struct options *o)
 		n++;
 	}
 	contest(cs, n, o->rounds > 3 ? (o->rounds + 1) / 2 : o->rounds);
-	printf("\na tree of %llu MB as an archive     MB/s of the tree   ratio   memory, KiB\n",
+	printf("\na tree of %llu MB as an archive     MB/s of the tree   CPU, us/MB   ratio   memory, KiB\n",
 		(unsigned long long)(tree_bytes / 1000000));
 	for (size_t i = 0; i < n; i++) {
 		const struct result *r = &results_of[i];
 
-		printf("  %-30s %18.0f   %5.3f   %11ld", cs[i].name,
-			samples_quantile(&cs[i].all, 0.5), (double)tree_bytes / (double)r->bytes,
-			r->memory);
+		printf("  %-30s %18.0f   %10.0f   %5.3f   %11ld", cs[i].name,
+			samples_quantile(&cs[i].all, 0.5), r->cpu_us / (double)tree_bytes * 1e6,
+			(double)tree_bytes / (double)r->bytes, r->memory);
 		for (size_t k = 0; cs[i].run == guestd && k < n; k++) {
 			if (strcmp(cs[k].name, aims[n_aims].of) == 0)
 				printf("   %.2f of %s, aim >= %.1f", contest_ratio(&cs[i], &cs[k]),

@@ -276,15 +276,18 @@ void job_continue(struct job *job)
 
 void job_offer(struct job *job)
 {
+	bool wants;
+
 	pthread_mutex_lock(&pool.mutex);
 	ASSERT(pool.started && !job->done);
 	pool.n_queued[job->class]++;
 	list_add_tail(&pool.queue[job->class], &job->link);
+	wants = wants_helper();
+	pthread_mutex_unlock(&pool.mutex);
 	pthread_cond_signal(&pool.cond);
 	/* The loop starts threads: they begin with the rights of the one that does. */
-	if (wants_helper())
+	if (wants)
 		ev_async_send(loop_ev(), &pool.wake);
-	pthread_mutex_unlock(&pool.mutex);
 }
 
 bool job_take_back(struct job *job)

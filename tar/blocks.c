@@ -23,9 +23,9 @@ struct block {
 /* Of all calls. */
 static atomic_size_t total;
 
-static size_t block_memory(const struct codec *c)
+static size_t block_memory(const struct codec *c, int level)
 {
-	return sizeof(struct block) + c->overlap + c->block + c->out_max + c->memory;
+	return sizeof(struct block) + c->overlap + c->block + c->out_max + c->memory(level);
 }
 
 static void block_free(struct block *block)
@@ -51,7 +51,7 @@ static void compress_block(struct task *task)
 static struct block *block_new(struct blocks *b, size_t max_total)
 {
 	const struct codec *c = b->codec;
-	size_t memory = block_memory(c), before = atomic_fetch_add(&total, memory);
+	size_t memory = block_memory(c, b->level), before = atomic_fetch_add(&total, memory);
 	struct block *block = NULL;
 
 	if (before + memory <= max_total)

@@ -21,10 +21,10 @@ struct codec {
 	size_t block;   /* bytes that are compressed at once */
 	size_t overlap; /* of the block before, that this one may refer to */
 	size_t out_max; /* what a block may become */
-	size_t memory;  /* what create() allocates, about */
 
-	/* NULL: out of memory. */
+	/* NULL: out of memory.  What it takes, about. */
 	void *(*create)(int level);
+	size_t (*memory)(int level);
 	void (*destroy)(void *state);
 	/*
 	 * LEN bytes at IN, where BEFORE bytes stand in front of it, into OUT, of out_max bytes.  How many;

@@ -33,7 +33,7 @@ static const struct arg export_table[] = {
 	ARG_INCLUDE(struct export_args, who, user_table),
 	ARG_INCLUDE(struct export_args, members, members_table),
 	ARG(struct export_args, format, .choices = formats, .dflt = FORMAT_GZIP),
-	ARG(struct export_args, level),
+	ARG(struct export_args, level, .min = 1),
 	ARG(struct export_args, base, .check = arg_abs_path),
 	ARG(struct export_args, one_file_system),
 	ARG(struct export_args, reproducible),
@@ -265,7 +265,7 @@ static void export_end(struct work *w)
 
 static const struct steps export_steps = {
 	.state_size = sizeof(struct export),
-	.block = BLOCK_MAX,
+	.block = 2 * BLOCK_MAX, /* half the wake-ups of one */
 	.step = export_step,
 	.end = export_end,
 };

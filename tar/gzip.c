@@ -38,6 +38,12 @@ static void *create(int level)
 	return z;
 }
 
+static size_t memory(int level)
+{
+	(void)level;
+	return 400u << 10; /* zlib.h: windowBits 15, memLevel 9 */
+}
+
 static void destroy(void *state)
 {
 	deflateEnd(state);
@@ -106,8 +112,8 @@ const struct codec codec_zlib = {
 	.block = BLOCK,
 	.overlap = OVERLAP,
 	.out_max = OUT_BYTES,
-	.memory = 280u << 10,
 	.create = create,
+	.memory = memory,
 	.destroy = destroy,
 	.compress = compress_block,
 	.head = gzip_head,

@@ -40,6 +40,12 @@ static void *create(int level)
 	return s;
 }
 
+static size_t memory(int level)
+{
+	(void)level;
+	return sizeof(struct state);
+}
+
 static void destroy(void *state)
 {
 	free(state);
@@ -78,8 +84,8 @@ const struct codec codec_isal = {
 	.block = BLOCK,
 	.overlap = OVERLAP,
 	.out_max = OUT_BYTES,
-	.memory = sizeof(struct state),
 	.create = create,
+	.memory = memory,
 	.destroy = destroy,
 	.compress = compress_block,
 	.head = gzip_head,

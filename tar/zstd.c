@@ -25,6 +25,12 @@ static void *create(int level)
 	return z;
 }
 
+/* Its copy of the input, and tables: of a block of 1 MiB. */
+static size_t memory(int level)
+{
+	return (level <= 2 ? 2u : level <= 7 ? 8u : 20u) << 20;
+}
+
 static void destroy(void *state)
 {
 	ZSTD_freeCCtx(state);
@@ -62,8 +68,8 @@ const struct codec codec_zstd = {
 	.level_default = 1,
 	.block = BLOCK,
 	.out_max = OUT_BYTES,
-	.memory = 3u << 20,
 	.create = create,
+	.memory = memory,
 	.destroy = destroy,
 	.compress = compress_frame,
 };
