@@ -35,6 +35,7 @@ static const struct {
 	{"tree", bench_tree},
 	{"net", bench_net},
 	{"watch", bench_watch},
+	{"tar", bench_tar},
 };
 
 static void usage(void)

@@ -92,5 +92,6 @@ void bench_stat(const struct options *o);
 void bench_tree(const struct options *o);
 void bench_net(const struct options *o);
 void bench_watch(const struct options *o);
+void bench_tar(const struct options *o);
 
 #endif

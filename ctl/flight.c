@@ -118,6 +118,8 @@ static int take(struct flight *f, const struct client_msg *msg)
 		return take_data(f, t, msg);
 	if (msg->type == MSG_RESPONSE)
 		finish(f, t, msg);
+	else if (msg->type == MSG_EVENT && t->event)
+		t->event(t, msg->event);
 	else if (msg->type == MSG_END && msg->channel == 0)
 		t->in_fd = -1; /* the other side reads no more */
 	return 0;

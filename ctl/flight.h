@@ -27,6 +27,8 @@ struct task {
 	/* in */
 	/* Data of the call.  0, or -errno: then it is canceled.  NULL: there is none. */
 	int (*take)(struct task *t, const char *bytes, size_t len);
+	/* An event of the call, which lives until this returns.  NULL: they are dropped. */
+	void (*event)(struct task *t, const struct val *event);
 	/* LEN bytes of in_fd are on their way.  NULL: nobody counts. */
 	void (*fed)(struct task *t, size_t len);
 	/*

@@ -1,6 +1,7 @@
 /* ctl/progress.c - how far a transfer is, on the terminal at standard error */
 #include "ctl/progress.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,8 @@ static void print_numbers(FILE *f, const struct progress *p, bool over)
 
 	if (p->total)
 		fprintf(f, "  %3u%%", (unsigned)(MIN(p->done, p->total) * 100 / p->total));
+	if (p->files)
+		fprintf(f, "  %" PRIu64 " files", p->files);
 	fprintf(f, "  ");
 	text_size(f, p->done);
 	fprintf(f, "  ");
@@ -85,7 +88,7 @@ static void print_numbers(FILE *f, const struct progress *p, bool over)
 
 static void draw(struct progress *p, bool over)
 {
-	char numbers[96] = "";
+	char numbers[128] = "";
 	FILE *f = fmemopen(numbers, sizeof(numbers), "w");
 
 	if (!f)

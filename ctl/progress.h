@@ -2,6 +2,7 @@
  * ctl/progress.h - how far a transfer is, on the terminal at standard error
  *
  *	/srv/image.raw   45%  1.2 GiB  210.3 MiB/s  ETA 0:07
+ *	root.tar.gz      45%  8190 files  1.2 GiB  210.3 MiB/s  ETA 0:07
  *
  * Where there is none, and with --json, nothing is shown.  Thread: main.
  */
@@ -18,6 +19,7 @@ struct progress {
 	const char *name; /* borrowed */
 	uint64_t total;   /* bytes; 0: nobody knows */
 	uint64_t done;    /* bytes; progress_add */
+	uint64_t files;   /* the owner's; 0: they are not shown */
 	/* private */
 	uint64_t start_us, drawn_us, drawn_done;
 	double rate; /* bytes a second, of late */

@@ -1,26 +1,19 @@
 /*
  * fs/hash.c - fs.hash: the SHA-256 of a file, or of all that is below a directory
  *
- * Of a directory it is that of its manifest: for each entry, in the order of fs.tree,
- *
- *	TYPE MODE SIZE CONTENT PATH NUL TARGET NUL
- *
- * with one space between them: the type as in an Entry; the mode in four octal digits; of a file its
- * size and its own SHA-256, of all else 0 and -; the path from the directory on; where a link leads,
- * of a device MAJOR:MINOR, of all else nothing.  Owners and times are no part of it.
+ * Of a directory it is that of its manifest (fs/manifest.h).
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "fs/entry.h"
+#include "fs/manifest.h"
 #include "fs/path.h"
 #include "fs/walk.h"
 #include "guestd/method.h"
@@ -121,24 +114,15 @@ static int begin(struct hash *h, const struct hash_args *a, struct work *w)
 /* The line of h->item, and of h->content where that is a file. */
 static void add_line(struct hash *h)
 {
-	const struct stat *st = &h->entry.st;
-	bool is_file = S_ISREG(st->st_mode);
-	char hex[SHA256_HEX] = "-", head[160], device[32] = "";
-	const char *target = h->entry.has_target ? h->entry.target : device;
-	int n;
+	const struct entry *e = &h->entry;
+	char hex[SHA256_HEX] = "";
 
-	if (is_file)
+	if (S_ISREG(e->st.st_mode)) {
 		sha256_hex(&h->content, hex);
-	if (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode))
-		snprintf(device, sizeof(device), "%u:%u", major(st->st_rdev), minor(st->st_rdev));
-	n = snprintf(head, sizeof(head), "%s %04o %llu %s ", entry_type(st->st_mode),
-		(unsigned)st->st_mode & 07777, (unsigned long long)(is_file ? h->content_size : 0),
-		hex);
-	sha256_add(&h->manifest, head, (size_t)n);
-	sha256_add(&h->manifest, h->item.below, strlen(h->item.below) + 1);
-	sha256_add(&h->manifest, target, strlen(target) + 1);
-	if (is_file)
 		h->size += h->content_size;
+	}
+	manifest_add(&h->manifest, &e->st, h->item.below, e->has_target ? e->target : NULL,
+		h->content_size, hex);
 }
 
 /* The next entry: STEP_MORE, 0 at the end, or an error: a part left out would change the hash. */

@@ -17,13 +17,18 @@ void skipped_begin(struct skipped *s, const struct work *w)
 
 void skipped_add(struct skipped *s, const char *path, int err)
 {
+	skipped_tell(s, path, err,
+		err < 0 ? strerror(-err) : "it is longer than a frame, or lies too deep");
+}
+
+void skipped_tell(struct skipped *s, const char *path, int err, const char *why)
+{
 	size_t before = buf_len(&s->buf);
 	struct failure f;
 
 	if (s->total++ != s->told) /* the first ones, without gaps */
 		return;
-	failure_set(&f, err, NULL, NULL, "%s",
-		err < 0 ? strerror(-err) : "it is longer than a frame, or lies too deep");
+	failure_set(&f, err, NULL, NULL, "%s", why);
 	enc_map_end(&s->enc, enc_map_begin(&s->enc), 2);
 	enc_kv_text(&s->enc, "path", path);
 	enc_str(&s->enc, "error");

@@ -28,6 +28,9 @@ void skipped_begin(struct skipped *s, const struct work *w);
 /* ERR as of err.h. */
 void skipped_add(struct skipped *s, const char *path, int err);
 
+/* The same with a sentence of its own. */
+void skipped_tell(struct skipped *s, const char *path, int err, const char *why);
+
 /* Bytes of the result that are kept free for it. */
 size_t skipped_reserve(const struct skipped *s);
 

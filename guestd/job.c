@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/log.h"
@@ -103,6 +105,22 @@ static bool wants_waking(void)
 	return true;
 }
 
+unsigned job_width(void)
+{
+	static atomic_uint width;
+	unsigned n = atomic_load(&width);
+	cpu_set_t set;
+
+	if (!n) {
+		/* What more than CPU_SETSIZE has of them, it fails for. */
+		n = sched_getaffinity(0, sizeof(set), &set) < 0 ? N_KEPT
+								: (unsigned)CPU_COUNT(&set);
+		n = MIN(MAX(n, 1), N_SLOW_MAX);
+		atomic_store(&width, n);
+	}
+	return n;
+}
+
 /* System calls are made without the mutex. */
 static void *worker(void *arg)
 {
@@ -113,6 +131,8 @@ static void *worker(void *arg)
 	for (;;) {
 		struct job *job = next_job();
 		bool wake = job && wants_waking();
+		bool offer = job && !job->done; /* it may be gone after its work */
+		bool slow = job && job->class == JOB_SLOW;
 
 		if (!job && !tell) {
 			if (pool.stop || !wait_for_work())
@@ -129,36 +149,16 @@ static void *worker(void *arg)
 			job->work(job);
 
 		pthread_mutex_lock(&pool.mutex);
-		tell = job;
-		if (!job)
+		tell = job && !offer;
+		pool.n_slow -= slow;
+		if (!tell)
 			continue;
-		pool.n_slow -= job->class == JOB_SLOW;
 		list_add_tail(&pool.done, &job->link);
 	}
 	pool.n_threads--;
 	pthread_cond_broadcast(&pool.cond);
 	pthread_mutex_unlock(&pool.mutex);
 	return NULL;
-}
-
-static void on_done(struct ev_loop *ev, struct ev_async *w, int revents)
-{
-	struct list finished;
-
-	(void)ev, (void)w, (void)revents;
-	list_init(&finished);
-	pthread_mutex_lock(&pool.mutex);
-	list_each_safe(link, &pool.done) {
-		list_del(link);
-		list_add_tail(&finished, link);
-	}
-	pthread_mutex_unlock(&pool.mutex);
-	while (!list_empty(&finished)) {
-		struct job *job = LIST_FIRST(&finished, struct job, link);
-
-		list_del(&job->link);
-		job->done(job);
-	}
 }
 
 /* Signals are blocked in every thread (main.c), so a new one needs no mask of its own. */
@@ -176,6 +176,34 @@ static int start_thread(void)
 	if (!err)
 		pool.n_threads++;
 	return -err;
+}
+
+/* Somebody offers parts of its work, and there are more processors than threads. */
+static bool wants_helper(void)
+{
+	return n_waiting() > pool.n_idle && pool.n_threads < job_width() && !pool.stop;
+}
+
+static void on_done(struct ev_loop *ev, struct ev_async *w, int revents)
+{
+	struct list finished;
+
+	(void)ev, (void)w, (void)revents;
+	list_init(&finished);
+	pthread_mutex_lock(&pool.mutex);
+	list_each_safe(link, &pool.done) {
+		list_del(link);
+		list_add_tail(&finished, link);
+	}
+	if (wants_helper())
+		(void)start_thread(); /* else those that run will get to it, or the owner */
+	pthread_mutex_unlock(&pool.mutex);
+	while (!list_empty(&finished)) {
+		struct job *job = LIST_FIRST(&finished, struct job, link);
+
+		list_del(&job->link);
+		job->done(job);
+	}
 }
 
 /* Work waits: does it move? */
@@ -273,6 +301,38 @@ void job_continue(struct job *job)
 	pthread_mutex_unlock(&pool.mutex);
 	if (wake)
 		pthread_cond_signal(&pool.cond);
+}
+
+void job_offer(struct job *job)
+{
+	bool wants, wake;
+
+	pthread_mutex_lock(&pool.mutex);
+	ASSERT(pool.started && !job->done);
+	pool.n_queued[job->class]++;
+	list_add_tail(&pool.queue[job->class], &job->link);
+	wants = wants_helper();
+	wake = wants_waking();
+	pthread_mutex_unlock(&pool.mutex);
+	if (wake)
+		pthread_cond_signal(&pool.cond);
+	/* The loop starts threads: they begin with the rights of the one that does. */
+	if (wants)
+		ev_async_send(loop_ev(), &pool.wake);
+}
+
+bool job_take_back(struct job *job)
+{
+	bool queued;
+
+	pthread_mutex_lock(&pool.mutex);
+	queued = !list_empty(&job->link);
+	if (queued) {
+		list_del(&job->link);
+		pool.n_queued[job->class]--;
+	}
+	pthread_mutex_unlock(&pool.mutex);
+	return queued;
 }
 
 void job_shutdown(void)

@@ -15,6 +15,8 @@
 #ifndef GUESTD_JOB_H
 #define GUESTD_JOB_H
 
+#include <stdbool.h>
+
 #include "base/list.h"
 
 enum job_class { JOB_QUICK, JOB_SLOW };
@@ -23,7 +25,7 @@ struct job {
 	struct list link; /* a queue of the pool */
 	enum job_class class;
 	void (*work)(struct job *job); /* worker thread; may block */
-	void (*done)(struct job *job); /* loop thread; may free the job */
+	void (*done)(struct job *job); /* loop thread; may free the job; NULL of an offer */
 };
 
 /* Loop thread.  0 or -EAGAIN: MAX_QUEUED_JOBS are waiting. */
@@ -31,6 +33,19 @@ MUST_CHECK int job_submit(struct job *job);
 
 /* The same for the next part of something that was submitted before: it is always taken. */
 void job_continue(struct job *job);
+
+/*
+ * Of what a worker does it may offer parts to the others: JOB, whose done() is NULL, is worked by one
+ * that has nothing older to do, and the pool forgets it with the end of work().  None may ever come
+ * to it, so before the owner waits for it, it takes it back.  Any thread.
+ */
+void job_offer(struct job *job);
+
+/* True: nobody has begun it, and nobody will.  False: somebody has, work() itself tells how far. */
+MUST_CHECK bool job_take_back(struct job *job);
+
+/* How many offers of one call the others can work at once: the processors, within reason. */
+unsigned job_width(void);
 
 /* Ends the workers that are idle; one that is stuck is left behind.  Loop thread, at the end. */
 void job_shutdown(void);

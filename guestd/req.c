@@ -160,8 +160,9 @@ void respond_error(struct conn *conn, uint32_t id, const struct failure *f)
 	struct failure cut;
 
 	if (err == -EMSGSIZE) {
-		/* A frame holds MIN_FRAME bytes at least: all but a long path. */
+		/* A frame holds MIN_FRAME bytes at least: all but a long path and what it tells more. */
 		cut = *f;
+		cut.data = NULL;
 		cut.path[SHORT_PATH] = '\0';
 		err = try_error(conn, id, &cut);
 	}

@@ -78,6 +78,8 @@ void work_refuse(struct work *w, struct req *req)
 					  : err_name(err));
 	if (err == -ECANCELED)
 		f->err = ERR_CANCELED;
+	if (w->tells_more && !w->result.failed)
+		f->data = &w->out;
 	req_fail_with(req, f);
 }
 

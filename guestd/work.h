@@ -49,6 +49,7 @@ struct work {
 	/* for the work function */
 	const void *args;
 	struct enc result;
+	bool tells_more; /* with an error: what `result` holds goes along as its `data` */
 	struct failure failure;
 	size_t max_result; /* bytes that fit into the client's frame */
 	bool has_owner;    /* who.owner was given: */

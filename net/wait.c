@@ -209,25 +209,24 @@ static void on_timeout(struct ev_loop *ev, struct ev_timer *timer, int revents)
 			ms);
 }
 
-static void encode_exit(const void *ctx, struct enc *e)
-{
-	const struct exit_record *x = ctx;
-	size_t mark = enc_map_begin(e);
-
-	enc_map_end(e, mark, exit_encode(x, e));
-}
-
 static void fail_exited(struct req *req, const struct process *p)
 {
 	struct exit_record x = process_exit(p);
 	struct failure f;
+	struct buf data;
+	struct enc e = {.buf = &data};
+	size_t mark;
 
 	x.artifacts = NULL; /* they may be longer than a frame, and proc.wait has them */
+	buf_init(&data, MAX_FRAME);
+	mark = enc_map_begin(&e);
+	enc_map_end(&e, mark, exit_encode(&x, &e));
 	failure_set(&f, ERR_NOT_FOUND, NULL, NULL, "the process %s has exited: `data` tells how",
 		p->id);
-	f.data = encode_exit;
-	f.data_ctx = &x;
+	if (!e.failed)
+		f.data = &data;
 	req_fail_with(req, &f);
+	buf_fini(&data);
 }
 
 static void on_ended(struct follower *f)

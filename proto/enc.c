@@ -229,7 +229,8 @@ void failure_encode(const struct failure *f, struct enc *e)
 	}
 	if (f->data) {
 		enc_str(e, "data");
-		f->data(f->data_ctx, e);
+		if (buf_add(e->buf, buf_bytes(f->data), buf_len(f->data)) < 0)
+			e->failed = true;
 		n++;
 	}
 	enc_map_end(e, mark, n);

@@ -31,15 +31,15 @@ enum rpc_err {
 	N_RPC_ERR,
 };
 
+struct buf;
+
 /* An error on its way to the client: what failed, where, and a sentence that helps. */
 struct failure {
 	int err;
 	const char *stage; /* static, or NULL */
 	char path[4096];   /* "" = none; cut where longer than PATH_MAX, or than a frame */
 	char message[256];
-	/* Encodes its `data`, one value, out of DATA_CTX, which lives until it is sent; NULL: none. */
-	void (*data)(const void *data_ctx, struct enc *e);
-	const void *data_ctx;
+	const struct buf *data; /* one encoded value, borrowed; NULL: none */
 };
 
 /* Fills F; PATH and STAGE may be NULL.  Returns ERR, so that it can stand behind `return`. */

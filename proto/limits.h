@@ -107,6 +107,63 @@
 #define SKIPPED_MAX (16u << 10)
 
 /*
+ * Archives.  Records before one entry: a long name, a long target and all extended attributes; what
+ * others read is no more than 1 MiB.
+ */
+#define TAR_RECORDS_MAX (1ul << 20)
+
+/*
+ * Paths of files with several names, of which each but the first is a link in the archive: of one
+ * call, of all.  Files beyond it are stored as often as they have names, and that is told.
+ */
+#define TAR_LINKS_MAX   (16u << 20)
+#define TAR_LINKS_TOTAL (64u << 20)
+
+/* Pieces of data between the holes of one file: where there are more, the smallest holes are filled. */
+#define TAR_PIECES_MAX 16384u
+
+/*
+ * What is being compressed or hashed for one call, one block or batch of files more than there are
+ * processors; and the memory of the blocks of all calls.  Where that is used up a call has one block,
+ * and beyond the double of it none.
+ */
+#define TAR_TASKS_MAX    33u
+#define TAR_MEMORY_TOTAL (96ul << 20)
+
+/* tar.manifest: files of one batch, which are open at once, and bytes that are enough for it. */
+#define TAR_BATCH_FILES 16u
+#define TAR_BATCH_BYTES (512u << 10)
+
+/*
+ * Archives that are read.  A name, an extended header (attributes of 64 KiB each among it) and one for all entries,
+ * which is looked through for each: bytes.  Pieces between the holes of one file: 16 bytes each.
+ */
+#define TAR_NAME_MAX      (64u << 10)
+#define TAR_HEADER_MAX    (1u << 20)
+#define TAR_GLOBAL_MAX    (64u << 10)
+#define IMPORT_PIECES_MAX (1u << 18)
+
+/* The size of one file in an archive: what a JavaScript number holds. */
+#define TAR_SIZE_MAX (1ull << 53)
+
+/* What zstd -19 needs for decompressing, 8 MiB; --ultra and --long may need more. */
+#define TAR_ZSTD_WINDOW_LOG 23u
+
+/*
+ * tar.import: calls at once, each with such a window; entries and uncompressed bytes of an archive,
+ * unless the call says less; and for the directories whose times and modes are set at the end, bytes of
+ * one call: some 300 000.
+ */
+#define IMPORTS_MAX       8u
+#define IMPORT_ENTRIES    (10u << 20)
+#define IMPORT_BYTES      (1ull << 42)
+#define IMPORT_LATE_MAX   (32u << 20)
+#define IMPORT_LATE_TOTAL (64u << 20)
+
+/* What an import that failed tells of what it has written: bytes. */
+#define IMPORT_WRITTEN_MAX (16u << 10)
+
+/*
  * Regular expressions: bytes, groups in one another, and the size with every repetition written out.
  * What libc makes of one grows with the square of its size and more: these are some 15 MiB.
  */

@@ -7,11 +7,12 @@ import struct
 import pytest
 
 from support import error_of
+from tarballs import archive, do_import, member
 
 pytestmark = pytest.mark.local
 
-# x86-64 numbers; all three are the same on arm64.
-CLONE3, CLOSE_RANGE, PIDFD_OPEN = 435, 436, 434
+# x86-64 numbers; all of them are the same on arm64.
+CLONE3, CLOSE_RANGE, PIDFD_OPEN, OPENAT2 = 435, 436, 434, 437
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER, PR_SET_NO_NEW_PRIVS = 22, 2, 38
 
@@ -49,3 +50,24 @@ def test_processes_without(guestd, number, error):
         call.event("started")
         call.cancel()
         assert error_of(call.wait).code == "canceled"
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EPERM], ids=["ENOSYS", "EPERM"])
+def test_archives_without(guestd, tmp_path, error):
+    """Names are resolved part by part then, and lead no further."""
+    daemon = guestd(preexec_fn=refuse(OPENAT2, error))
+    (tmp_path / "outside/dir").mkdir(parents=True)
+    dest = str(tmp_path / "dest")
+    links = [member("d/e/f", data=b"f"), member("d/link", "symlink", target="../../outside"), member("d/dot", "symlink", target=".")]
+    with daemon.connect() as c:
+        for name in ("d/link/x", "d/link/dir/x", "d/dot/x", "d/dot/link/dir/x"):
+            refused = error_of(do_import, c, archive(*links, member(name, data=b"x")), dest, links="keep")
+            assert (refused.code, refused.stage, refused.path) == ("bad_params", "refuse", name)
+        refused = error_of(do_import, c, archive(member("d/link/dir/x", "dir", mode=0o777)), dest)
+        assert refused.code == "bad_params" and "d/link is a symbolic link" in refused.message
+        assert [path.name for path in (tmp_path / "outside").rglob("*")] == ["dir"]
+        data = archive(member("a/b/c", "dir", mode=0o700, mtime=7), member("a/b/c/d/e", data=b"e"),
+                       member("h", "hardlink", target="a/b/c/d/e"))
+        assert do_import(c, data, dest) == {"files": 2, "bytes": 1}
+    assert (tmp_path / "dest/h").read_bytes() == b"e" and (tmp_path / "dest/h").stat().st_nlink == 2
+    assert (tmp_path / "dest/a/b/c").stat().st_mtime == 7

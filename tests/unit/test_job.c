@@ -241,6 +241,39 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* Offers are done by the others or taken back, each once; the pool tells nobody. */
+static void test_offers(void **state)
+{
+	enum { N = 200 };
+	static struct task tasks[N], first;
+	unsigned taken = 0, done = 0;
+
+	(void)state;
+	task_init(&first, JOB_SLOW, NULL, NULL);
+	assert_int_equal(job_submit(&first.job), 0);
+	run_until_done(1);
+	for (int i = 0; i < N; i++) {
+		task_init(&tasks[i], JOB_SLOW, NULL, NULL);
+		tasks[i].job.done = NULL;
+		list_init(&tasks[i].job.link);
+		job_offer(&tasks[i].job);
+	}
+	for (int i = N; i-- > 0;) {
+		if (job_take_back(&tasks[i].job)) {
+			taken++;
+			assert_int_equal(tasks[i].worked, 0);
+			assert_false(job_take_back(&tasks[i].job));
+		} else {
+			while (!tasks[i].worked)
+				usleep(100);
+			done++;
+		}
+		assert_true(tasks[i].worked <= 1);
+	}
+	assert_int_equal(taken + done, N);
+	assert_true(job_width() >= 1 && job_width() <= MAX_WORKERS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_stuck_jobs_get_company),
 		cmocka_unit_test(test_what_was_begun_goes_on),
 		cmocka_unit_test(test_the_queue_is_bounded),
+		cmocka_unit_test(test_offers),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
