@@ -28,10 +28,10 @@ CTL    := $(COMMON) $(wildcard ctl/*.c)
 UNIT   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN    := $(wildcard docs/*.[1-9])
-# Of it zstd takes 0.65 MB, zlib and isa-l 0.25, libarchive's readers 0.2: no part of them that is not used.
+# Of it zstd takes 0.65 MB, zlib and isa-l 0.25: no part of them that is not used.
 SIZE_MAX := 2600000
 # What the daemon links; with -static only the objects that are needed, of these only the sections.
-LIBS   := $(ISAL) -lev -lmsgpackc -lnettle -larchive -lacl -lzstd -lz -lm -pthread
+LIBS   := $(ISAL) -lev -lmsgpackc -lnettle -lzstd -lz -lm -pthread
 
 .PHONY: all clean demo deps image vm check bench install help unit unit-build unit-list \
 	fuzz fuzz-build fuzz-replay tidy format size-max
