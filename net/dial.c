@@ -288,4 +288,5 @@ METHOD(net_dial) = {
 	.args_size = sizeof(struct dial_args),
 	.call = dial_call,
 	.streams = true,
+	.changes = true,
 };

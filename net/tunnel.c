@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "guestd/activity.h"
 #include "guestd/conn.h"
 #include "guestd/req.h"
 #include "proto/limits.h"
@@ -148,9 +149,11 @@ static size_t push(struct tunnel *t, const char *bytes, size_t len)
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		writing_failed(t, -errno);
-	if (n > 0)
-		t->sent += (uint64_t)n;
-	return n > 0 ? (size_t)n : 0;
+	if (n <= 0)
+		return 0;
+	t->sent += (uint64_t)n;
+	activity_tunnel((uint64_t)n);
+	return (size_t)n;
 }
 
 static void pass_end(struct tunnel *t)
@@ -276,6 +279,7 @@ static void tunnel_taken(void *owner, const struct chunk *chunk)
 	struct tunnel *t = owner;
 
 	t->received += chunk->len;
+	activity_tunnel(chunk->len);
 	t->pulled += chunk->len;
 	t->n_pulled -= chunk->len;
 	if (t->n_pulled)

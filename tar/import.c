@@ -398,6 +398,7 @@ METHOD(tar_import) = {
 	.args = import_table,
 	.args_size = sizeof(struct import_args),
 	.streams = true,
+	.writes = true,
 	.steps = &import_steps,
 	WHO(struct import_args),
 };

@@ -434,3 +434,19 @@ def test_the_agents_own_sockets_are_not_reached(guestd, tmp_path, options):
     {"port": 1, "host": "127.0.0.1 "}, {"port": 1, "host": "[::1]"}, {"path": b"/a\0b"}, {"port": 1, "user": "root"}])
 def test_bad_params(client, params):
     assert error_of(client.call, "net.dial", params).code == "bad_params"
+
+
+def test_what_goes_through_is_activity(client, agent):
+    before = client.call("system.activity")["net_bytes"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = client.open("net.dial", {"port": server.getsockname()[1]})
+        peer, _ = server.accept()
+        call.event("connected")
+        call.write(b"x" * 1000)
+        assert len(peer.recv(1000, socket.MSG_WAITALL)) == 1000
+        peer.sendall(b"y" * 500)
+        call.read(500)
+        assert client.call("system.activity")["net_bytes"] == before + 1500
+        peer.close()
+        call.end()
+        assert call.wait() == {"sent": 1000, "received": 500}

@@ -282,7 +282,9 @@ def test_a_client_that_does_not_read_gets_what_is_left(agent):
             now = set()
             for event in call.events:
                 if event["type"] == "ready":
-                    now = {p["port"] for p in event["ports"]} & mine
+                    now = {p["port"] for p in event["ports"] if p["address"] == "127.0.0.4"} & mine
+                elif event["address"] != "127.0.0.4":
+                    continue
                 elif event["port"] in mine and event["type"] == "opened":
                     assert event["port"] not in now
                     now.add(event["port"])
