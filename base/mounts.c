@@ -45,6 +45,7 @@ bool mount_parse(char *line, struct mount *m)
 		return false;
 	*m = (struct mount){
 		.id = strtoull(field[0], NULL, 10),
+		.parent = strtoull(field[1], NULL, 10),
 		.device = field[2],
 		.root = unescape(field[3]),
 		.point = unescape(field[4]),

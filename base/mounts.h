@@ -20,7 +20,7 @@
 #include "base/check.h"
 
 struct mount {
-	uint64_t id;
+	uint64_t id, parent;
 	const char *device; /* MAJOR:MINOR */
 	const char *root;   /* what of the file system is mounted */
 	const char *point;

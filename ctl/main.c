@@ -24,7 +24,7 @@ static const char usage[] =
 
 static const char global_help[] =
 	"\n"
-	"  -c ENDPOINT         vsock:CID:PORT, unix:PATH or uds:PATH:PORT; else $GUESTD_ENDPOINT\n"
+	"  -c ENDPOINT         vsock:CID:PORT, unix:PATH, uds:PATH:PORT, serial:PATH; else $GUESTD_ENDPOINT\n"
 	"  --json              results and errors as JSON\n"
 	"  --token-file FILE   the token that the agent asks for\n"
 	"  --version, --help\n"

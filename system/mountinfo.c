@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
+#include "base/mounts.h"
 #include "proto/limits.h"
 
 bool mount_is_remote(const char *type)
@@ -24,53 +25,26 @@ bool mount_is_remote(const char *type)
 	return false;
 }
 
-/* "\040" is a blank: proc(5).  In place. */
-static void unescape(char *s)
+static bool parse_line(char *line, struct mount_entry *e)
 {
-	char *out = s;
+	struct mount m;
+	char *minor;
 
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-			s[3] >= '0' && s[3] <= '7') {
-			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*out++ = *s++;
-		}
-	}
-	*out = '\0';
-}
-
-/* 36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw,errors=continue */
-static bool parse_line(char *line, struct mount_entry *m)
-{
-	char *field[6], *rest = line, *super, *minor;
-
-	for (size_t i = 0; i < ARRAY_LEN(field); i++) {
-		field[i] = strsep(&rest, " ");
-		if (!rest)
-			return false;
-	}
-	/* Optional fields end with a lone minus; it may be the first of them. */
-	super = strncmp(rest, "- ", 2) == 0 ? rest - 1 : strstr(rest, " - ");
-	if (!super)
+	if (!mount_parse(line, &m))
 		return false;
-	m->dev_major = (unsigned)strtoul(field[2], &minor, 10);
+	*e = (struct mount_entry){
+		.path = m.point,
+		.type = m.type,
+		.source = m.source,
+		.id = (unsigned)m.id,
+		.parent = (unsigned)m.parent,
+		.dev_major = (unsigned)strtoul(m.device, &minor, 10),
+		.writable = mount_has_option(m.options, "rw") && mount_has_option(m.super, "rw"),
+		.remote = mount_is_remote(m.type),
+	};
 	if (*minor != ':')
 		return false;
-	m->dev_minor = (unsigned)strtoul(minor + 1, NULL, 10);
-	m->id = (unsigned)strtoul(field[0], NULL, 10);
-	m->parent = (unsigned)strtoul(field[1], NULL, 10);
-	rest = super + strlen(" - ");
-	m->path = field[4];
-	m->type = strsep(&rest, " ");
-	m->source = strsep(&rest, " ");
-	if (!m->source || !rest)
-		return false;
-	m->writable = strncmp(field[5], "rw", 2) == 0 && strncmp(rest, "rw", 2) == 0;
-	m->remote = mount_is_remote(m->type);
-	unescape(field[4]);
-	unescape((char *)m->source);
+	e->dev_minor = (unsigned)strtoul(minor + 1, NULL, 10);
 	return true;
 }
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from client import Disconnected, connect
+from guestctl import Ctl
 from support import error_of, eventually
 from vm import VM
 
@@ -185,3 +186,15 @@ def test_two_clones_of_one_guest(boot, tmp_path):
             assert numbers == [b"%d" % n for n in range(1, len(numbers) + 1)]
             client.close()
     assert len(ids) == len(draws) == 2
+
+
+def test_guestctl_sets_a_guest_right_and_ends_it(boot):
+    guest = boot()
+    ctl = Ctl(guest.vm.endpoint)
+    guest.call("system.set_time", {"time_us": 1_000_000_000_000_000})
+    done = ctl("resumed", "--hostname", "named", "--machine-id", "--key", "k")
+    assert done.returncode == 0 and done.stdout.startswith(b"epoch 1, clock stepped by"), done
+    assert abs(guest.call("system.ping")["time_us"] - time.time() * 1e6) < 30_000_000
+    assert guest.call("system.info")["hostname"] == "named"
+    assert ctl("shutdown", "--grace", "1").returncode == 0
+    assert guest.vm.process("qemu").wait(60) == 0
