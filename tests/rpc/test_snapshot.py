@@ -65,3 +65,14 @@ def test_resumed_thaws(client):
 def test_what_cannot_be_resumed(client):
     for params in ({"hostname": "a b"}, {"entropy": b"x" * 5000}, {"key": "k" * 129}, {"time": 1}):
         assert error_of(client.call, "system.resumed", params).code == "bad_params", params
+
+
+def test_watches_look_again_after_resumed(client, guest_dir):
+    """The disk may have changed under them."""
+    watch = client.open("fs.watch", {"path": guest_dir})
+    watch.event("ready")
+    client.call("system.resumed")
+    watch.event("resync")
+    client.call("fs.put", {"path": f"{guest_dir}/file", "data": b"x"})
+    assert watch.event("created")["path"] == f"{guest_dir}/file"
+    watch.cancel()
