@@ -88,8 +88,10 @@ static int make_dir(struct unpack *u, int dir, const char *base)
 	if (err < 0)
 		return err;
 	u->t->directories++;
-	err = made ? late_add(&u->late, u->name, e->mode & 0777, times) : 0;
-	return err > 0 ? -ENOMEM : err;
+	if (made && late_add(&u->late, u->name, e->mode & 0777, times))
+		transfer_fail(u->t, "%s: too many directories: its mode and time do not come along",
+			u->name);
+	return 0;
 }
 
 static int make_symlink(struct unpack *u, int dir, const char *base)

@@ -310,12 +310,13 @@ static void add_zeros(struct put *put, size_t len)
 /* The header E of node I, whose turn it is.  0 or -errno. */
 static int add_header(struct put *put, uint32_t i, struct pax_entry *e, const struct stat *st)
 {
+	const struct transfer *t = put->t;
 	char *name = member_name(put, i);
 	int err;
 
 	/* By its number root's: nobody but root may give files away, and then these are its own. */
 	e->name = name;
-	e->mode = st->st_mode & 0777;
+	e->mode = e->type == PAX_FILE && t->mode_given ? (mode_t)t->mode : st->st_mode & 0777;
 	e->mtime = st->st_mtim;
 	err = strlen(name) > TAR_NAME_MAX ? -ENAMETOOLONG : pax_header(&put->out, e);
 	free(name);
@@ -375,15 +376,13 @@ static int open_file(struct put *put, uint32_t i, struct stat *st)
 }
 
 /* Consumes FD, whose first N bytes were read. */
-static int add_file(struct put *put, uint32_t i, int fd, struct stat *st, size_t n)
+static int add_file(struct put *put, uint32_t i, int fd, const struct stat *st, size_t n)
 {
 	struct transfer *t = put->t;
 	uint64_t size = n <= FIRST_PIECE ? n : MAX((uint64_t)st->st_size, n);
 	struct pax_entry e = {.type = PAX_FILE, .size = size};
 	int err;
 
-	if (t->mode_given)
-		st->st_mode = (mode_t)t->mode;
 	err = add_header(put, i, &e, st);
 	if (!err && n)
 		err = buf_add(&put->out, put->piece, n);

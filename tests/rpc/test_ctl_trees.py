@@ -115,6 +115,8 @@ def test_owner_of_a_tree(plain, guest_dir, tmp_path, is_root):
     ok(plain("put", "-r", "-T", "-o", "12345:23456", str(tmp_path / "src"), f"{guest_dir}/t"))
     assert sh(plain, 'cd "$1/t" && stat -c %u:%g . small large link && stat -c %a small large', guest_dir) == \
         4 * b"12345:23456\n" + 2 * b"644\n"
+    ok(plain("put", "-r", "-T", "-m", "4711", str(tmp_path / "src"), f"{guest_dir}/t"))
+    assert sh(plain, 'cd "$1/t" && stat -c %u:%a small large', guest_dir) == 2 * b"0:4711\n"
 
 
 def test_tree_into_a_directory(plain, guest_dir, tmp_path):
@@ -237,7 +239,8 @@ def test_interrupted_trees(plain, lying, guest_dir, tmp_path, number):
     with open(tmp_path / "src/f", "wb") as f:
         f.truncate(1 << 40)
     with plain.start("put", "-r", "-T", str(tmp_path / "src"), f"{guest_dir}/t") as process:
-        time.sleep(0.5)
+        while process.poll() is None and not sh(plain, 'ls -A "$1/t" 2>/dev/null || true', guest_dir):
+            pass
         process.send_signal(number)
         assert process.wait(TIMEOUT) == 128 + number and process.stderr.read() == b""
     assert sh(plain, 'ls -A "$1/t"', guest_dir) == b""
