@@ -24,7 +24,8 @@ COMMON := $(wildcard base/*.c proto/*.c vsock/*.c)
 # Deflate several times as fast as zlib's, where tar/fetch has built it.
 ISAL   := $(wildcard build/isal/isa-l.a)
 DAEMON := $(COMMON) $(filter-out $(if $(ISAL),,tar/isal.c),$(wildcard guestd/*.c $(AREAS:%=%/*.c)))
-CTL    := $(COMMON) $(wildcard ctl/*.c)
+# What guestctl shares with the agent: archives, without what only the agent can do.
+CTL    := $(COMMON) $(wildcard ctl/*.c) $(patsubst %,tar/%.c,pax reader records below late links)
 UNIT   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 MAN    := $(wildcard docs/*.[1-9])

@@ -11,7 +11,7 @@
 
 #include "base/fd.h"
 #include "base/mem.h"
-#include "ctl/below.h"
+#include "ctl/draft.h"
 #include "ctl/haul.h"
 #include "ctl/json.h"
 #include "ctl/parse.h"

@@ -72,10 +72,16 @@ static int lose(struct flight *f)
 	return f->status;
 }
 
+static void no_input(struct task *t)
+{
+	t->in_fd = -1;
+	t->pull = NULL;
+}
+
 static int cancel(struct flight *f, struct task *t, int err)
 {
 	t->err = err;
-	t->in_fd = -1;
+	no_input(t);
 	return client_cancel(f->ctl->client, t->id);
 }
 
@@ -121,7 +127,7 @@ static int take(struct flight *f, const struct client_msg *msg)
 	else if (msg->type == MSG_EVENT && t->event)
 		t->event(t, msg->event);
 	else if (msg->type == MSG_END && msg->channel == 0)
-		t->in_fd = -1; /* the other side reads no more */
+		no_input(t); /* the other side reads no more */
 	return 0;
 }
 
@@ -150,16 +156,18 @@ static int feed(struct flight *f, struct task *t)
 	char bytes[MAX_DATA];
 	struct client *c = f->ctl->client;
 	size_t room = client_room(c, t->id);
-	ssize_t n = room ? read(t->in_fd, bytes, MIN(room, sizeof(bytes))) : 0;
+	ssize_t n;
 
 	if (!room)
 		return 0; /* others were served first */
+	room = MIN(room, sizeof(bytes));
+	n = t->pull ? (ssize_t)t->pull(t, bytes, room) : read(t->in_fd, bytes, room);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0)
 		return cancel(f, t, -errno); /* its end would make half a file a whole one */
 	if (n == 0) {
-		t->in_fd = -1;
+		no_input(t);
 		return client_end(c, t->id, 0);
 	}
 	if (t->fed)
@@ -182,8 +190,9 @@ static int serve(struct flight *f, bool more)
 	list_each(link, &f->tasks) {
 		struct task *t = task_of(link);
 
-		if (t->in_fd < 0 || !client_room(c, t->id))
+		if ((t->in_fd < 0 && !t->pull) || !client_room(c, t->id))
 			continue;
+		more = more || t->pull;
 		fed[n - 2] = t;
 		p[n++] = (struct pollfd){.fd = t->in_fd, .events = POLLIN};
 	}
@@ -192,7 +201,7 @@ static int serve(struct flight *f, bool more)
 	if (p[1].revents)
 		return hear_signal(f);
 	for (nfds_t i = 2; i < n && !err; i++)
-		err = p[i].revents ? feed(f, fed[i - 2]) : 0;
+		err = p[i].revents || fed[i - 2]->pull ? feed(f, fed[i - 2]) : 0;
 	return err;
 }
 

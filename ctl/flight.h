@@ -37,6 +37,11 @@ struct task {
 	 */
 	void (*done)(struct task *t, const struct val *error, const struct val *result);
 	int in_fd; /* to channel 0, with its end; -1: none.  Stays the owner's */
+	/*
+	 * Instead of in_fd: up to SIZE bytes for channel 0, without waiting for anybody.  How many, 0 at
+	 * the end.  NULL: none; it becomes that after the end.
+	 */
+	size_t (*pull)(struct task *t, char *bytes, size_t size);
 
 	/* out */
 	int err; /* -errno of take or of reading in_fd, why the call was canceled; or 0 */

@@ -111,7 +111,11 @@ static void done(struct task *task, const struct val *error, const struct val *r
 	upload_free(u);
 }
 
-void put_file(struct transfer *t, int fd, char *path, char *name, int mode)
+/*
+ * FD, open to read and called NAME here, as PATH of the guest; MODE or, negative, the guest's own.
+ * Consumes FD, PATH and NAME.
+ */
+static void put_file(struct transfer *t, int fd, char *path, char *name, int mode)
 {
 	struct upload *u = xcalloc(1, sizeof(*u));
 	struct params p = {0};

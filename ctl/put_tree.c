@@ -1,8 +1,12 @@
 /*
  * ctl/put_tree.c - a directory from here to the guest
  *
- * Level by level the directories, since what is in one needs it; then all else as fast as the
- * connection takes it: small files in batches, large ones each in a call of its own.
+ * The directories level by level, to know which were there: these stay as they are.  Then all else as
+ * one archive, packed while it is sent: files and links, and in the end the modes and times of the
+ * directories that were made.
+ *
+ * The agent ends an archive at an entry that it cannot make, and says how many before it are there.
+ * So the error is told, and another archive goes on behind that entry.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,46 +18,52 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/fd.h"
 #include "base/mem.h"
 #include "ctl/ask.h"
-#include "ctl/below.h"
 #include "ctl/put.h"
 #include "ctl/remote.h"
-#include "ctl/text.h"
+#include "ctl/report.h"
+#include "proto/limits.h"
+#include "tar/below.h"
+#include "tar/links.h"
+#include "tar/pax.h"
 
-/* Calls at once: enough to hide the way to the guest and back. */
-#define AT_ONCE      8
+/* Directories made at once: enough to hide the way to the guest and back. */
 #define DIRS_AT_ONCE 64
 
-/* A file that is worth no call of its own; and how much of them goes into one. */
-#define SMALL       (64u << 10)
-#define BATCH_BYTES (512u << 10)
-#define BATCH_FILES 256u
+/* What is read of a file before its size is told: of most all. */
+#define FIRST_PIECE (64ul << 10)
 
-struct small {
-	uint32_t node;
-	uint32_t at, len; /* of the batch's bytes */
-};
+/* What waits to be sent: two headers with the longest names, and such a piece. */
+#define PACKED_MAX (1ul << 20)
 
-struct batch {
-	struct task task;
-	struct put *put;
-	uint32_t n;
-	struct small file[BATCH_FILES];
-};
+/* Entries that the guest refuses, each of which costs an archive of its own: then nothing more goes. */
+#define REFUSED_MAX 1000u
 
 struct put {
 	struct transfer *t;
-	const char *path;    /* of the root, in the guest */
-	struct below below;  /* of what is read */
-	struct batch *batch; /* being filled; owned */
-	char *bytes;         /* of its files: BATCH_BYTES + SMALL + 1; owned */
-	uint32_t n_bytes;
-	uint32_t *again, n_again; /* links whose place is taken; owned */
+	const char *path;   /* of the root, in the guest */
+	struct below below; /* what is read from */
+
+	/* The archive that is on its way. */
+	struct task task;
+	struct buf out;
+	struct links links;
+	uint32_t next;          /* turn: see put_turn */
+	uint32_t *sent, n_sent; /* the turns of its entries, in their order; owned */
+	int fd;                 /* of the file at hand */
+	uint64_t size, left;    /* of its bytes */
+	char *piece;            /* FIRST_PIECE + 1 bytes; owned */
+	bool ended;
+	bool cut; /* a file could not be read on: it ends in the middle of that */
+
+	unsigned refused;
+	bool again; /* another archive is to follow, from `next` on */
 };
 
-/* What is not a file of a batch. */
+/* A directory that is made. */
 struct step {
 	struct task task;
 	struct put *put;
@@ -66,14 +76,38 @@ static char *local_path(const struct put *put, uint32_t i)
 	return nodes_path(&put->t->nodes, i, put->t->from);
 }
 
-/* What ERR kept from node I, here. */
-static void fail_local(struct put *put, uint32_t i, int err)
+/* Node I cannot be read here. */
+static void fail_read(struct put *put, uint32_t i, const char *why)
 {
 	char *path = local_path(put, i);
 
-	transfer_fail(put->t, "%s: %s", path, strerror(-err));
+	transfer_fail(put->t, "%s: %s", path, why);
 	put->t->nodes.list[i].failed = true;
 	free(path);
+}
+
+static void fail_local(struct put *put, uint32_t i, int err)
+{
+	fail_read(put, i, strerror(-err));
+}
+
+/* Node I's name in the archive.  Owned by the caller. */
+static char *member_name(const struct put *put, uint32_t i)
+{
+	char *path = nodes_path(&put->t->nodes, i, "");
+
+	memmove(path, path + 1, strlen(path)); /* "/a/b" */
+	return path;
+}
+
+/* The directory that is node I, as below_dir(). */
+static int local_dir(struct put *put, uint32_t i)
+{
+	char *name = member_name(put, i);
+	int fd = below_dir(&put->below, name, strlen(name), false);
+
+	free(name);
+	return fd;
 }
 
 /* -- what there is ----------------------------------------------------------------------------- */
@@ -172,7 +206,7 @@ static int scan_one(struct put *put, int dir, uint32_t parent, const char *name)
 static int scan_dir(struct put *put, uint32_t i)
 {
 	struct names names = {0};
-	int dir = below_dir(&put->below, i);
+	int dir = local_dir(put, i);
 	int err = dir < 0 ? dir : read_names(dir, &names);
 
 	if (err)
@@ -193,7 +227,7 @@ static int scan(struct put *put)
 	int err = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
 
 	nodes_init(&t->nodes, st.st_mode & 0777);
-	below_init(&put->below, &t->nodes, fd);
+	below_begin(&put->below, fd);
 	for (uint32_t i = 0; i < t->nodes.n && !err; i++) {
 		if (t->nodes.list[i].type == NODE_DIR)
 			err = scan_dir(put, i);
@@ -201,31 +235,7 @@ static int scan(struct put *put)
 	return err ? ctl_fail(t->ctl, "cannot read %s: %s", t->from, strerror(-err)) : 0;
 }
 
-/* -- directories and links --------------------------------------------------------------------- */
-
-static struct step *step_new(struct put *put, uint32_t i)
-{
-	struct step *step = xcalloc(1, sizeof(*step));
-
-	*step = (struct step){.task.in_fd = -1, .put = put, .node = i};
-	return step;
-}
-
-/* Consumes STEP and PATH. */
-static void step_start(struct step *step, const char *method, struct params *p, char *path)
-{
-	struct transfer *t = step->put->t;
-
-	params_text(p, "path", path);
-	params_text(p, "user", t->user);
-	params_encode(p, flight_call(&t->flight, &step->task, method));
-	if (flight_send(&t->flight, &step->task)) {
-		transfer_fail(t, "%s: %s", path, client_why(t->ctl->client));
-		t->nodes.list[step->node].failed = true;
-		free(step);
-	}
-	free(path);
-}
+/* -- directories ------------------------------------------------------------------------------- */
 
 static void mkdir_done(struct task *task, const struct val *error, const struct val *result)
 {
@@ -243,15 +253,25 @@ static void mkdir_done(struct task *task, const struct val *error, const struct 
 
 static void put_dir(struct put *put, uint32_t i)
 {
-	struct step *step = step_new(put, i);
+	struct transfer *t = put->t;
+	struct step *step = xcalloc(1, sizeof(*step));
+	char *path = nodes_path(&t->nodes, i, put->path);
 	struct params p = {0};
 
-	step->task.done = mkdir_done;
+	*step = (struct step){.task = {.in_fd = -1, .done = mkdir_done}, .put = put, .node = i};
+	params_text(&p, "path", path);
+	params_text(&p, "user", t->user);
 	params_bool(&p, "parents", i == 0);
 	/* What is in it has to be written yet. */
-	params_uint(&p, "mode", put->t->nodes.list[i].mode | 0700);
-	params_text(&p, "owner", put->t->owner);
-	step_start(step, "fs.mkdir", &p, nodes_path(&put->t->nodes, i, put->path));
+	params_uint(&p, "mode", t->nodes.list[i].mode | 0700);
+	params_text(&p, "owner", t->owner);
+	params_encode(&p, flight_call(&t->flight, &step->task, "fs.mkdir"));
+	if (flight_send(&t->flight, &step->task)) {
+		transfer_fail(t, "%s: %s", path, client_why(t->ctl->client));
+		t->nodes.list[i].failed = true;
+		free(step);
+	}
+	free(path);
 }
 
 static void put_dirs(struct put *put)
@@ -274,120 +294,44 @@ static void put_dirs(struct put *put)
 	(void)!flight_room(&t->flight, 1);
 }
 
-static void symlink_done(struct task *task, const struct val *error, const struct val *result)
-{
-	struct step *step = CONTAINER_OF(task, struct step, task);
-	struct put *put = step->put;
+/* -- the archive ------------------------------------------------------------------------------- */
 
-	if (result)
-		put->t->symlinks++;
-	else if (text_is(val_get(error, "code"), "EEXIST"))
-		put->again[put->n_again++] = step->node;
-	else
-		transfer_ended(put->t, 0, "", error);
-	free(step);
+static void add_zeros(struct put *put, size_t len)
+{
+	char *room = len ? buf_reserve(&put->out, len) : NULL;
+
+	if (!len)
+		return;
+	ASSERT(room); /* there is some for the largest of entries */
+	memset(room, 0, len);
+	buf_commit(&put->out, len);
 }
 
-static void put_symlink(struct put *put, uint32_t i)
-{
-	struct step *step = step_new(put, i);
-	struct params p = {0};
-
-	step->task.done = symlink_done;
-	params_text(&p, "target", nodes_target(&put->t->nodes, i));
-	params_text(&p, "owner", put->t->owner);
-	step_start(step, "fs.symlink", &p, nodes_path(&put->t->nodes, i, put->path));
-}
-
-/* -- files ------------------------------------------------------------------------------------- */
-
-/* One element of fs.write_files' answer, for FILE. */
-static void small_done(struct put *put, const struct small *file, const struct val *item)
-{
-	struct transfer *t = put->t;
-	const struct val *error = val_get(item, "error");
-	uint64_t size;
-
-	if (error) {
-		transfer_ended(t, 0, "", error);
-	} else if (!val_uint(val_get(item, "size"), &size) || size != file->len) {
-		char *path = local_path(put, file->node);
-
-		transfer_fail(t, "%s: the agent did not take all of it", path);
-		free(path);
-	} else {
-		t->files++;
-		t->bytes += file->len;
-	}
-	progress_add(&t->progress, file->len);
-}
-
-static void batch_done(struct task *task, const struct val *error, const struct val *result)
-{
-	struct batch *batch = CONTAINER_OF(task, struct batch, task);
-	const struct val *files = val_get(result, "files");
-
-	if (!result)
-		transfer_ended(batch->put->t, 0, "", error);
-	for (uint32_t i = 0; result && i < batch->n; i++) {
-		bool there = val_type(files) == VAL_ARRAY && i < val_count(files);
-
-		small_done(batch->put, &batch->file[i], there ? val_at(files, i) : NULL);
-	}
-	free(batch);
-}
-
-static void encode_small(const struct put *put, const struct small *file, struct enc *e)
+/* The header E of node I, whose turn it is.  0 or -errno. */
+static int add_header(struct put *put, uint32_t i, struct pax_entry *e, const struct stat *st)
 {
 	const struct transfer *t = put->t;
-	const struct node *node = &t->nodes.list[file->node];
-	char *path = nodes_path(&t->nodes, file->node, put->path);
-	size_t mark = enc_map_begin(e);
+	char *name = member_name(put, i);
+	int err;
 
-	enc_kv_text(e, "path", path);
-	enc_kv_bin(e, "data", put->bytes + file->at, file->len);
-	enc_kv_uint(e, "mode", t->mode_given ? t->mode : node->mode);
-	if (t->owner)
-		enc_kv_text(e, "owner", t->owner);
-	enc_map_end(e, mark, t->owner ? 4 : 3);
-	free(path);
+	/* By its number root's: nobody but root may give files away, and then these are its own. */
+	e->name = name;
+	e->mode = e->type == PAX_FILE && t->mode_given ? (mode_t)t->mode : st->st_mode & 0777;
+	e->mtime = st->st_mtim;
+	err = strlen(name) > TAR_NAME_MAX ? -ENAMETOOLONG : pax_header(&put->out, e);
+	free(name);
+	if (!err)
+		put->sent[put->n_sent++] = put->next;
+	return err;
 }
 
-/* What was gathered goes. */
-static void send_batch(struct put *put)
+/* As many bytes of FD as there are, up to FIRST_PIECE + 1.  How many, or -errno. */
+static ssize_t read_piece(const struct put *put, int fd)
 {
-	struct transfer *t = put->t;
-	struct batch *batch = put->batch;
-	struct enc *e;
-	size_t mark;
-
-	if (!batch || flight_room(&t->flight, AT_ONCE))
-		return;
-	put->batch = NULL;
-	put->n_bytes = 0;
-	e = flight_call(&t->flight, &batch->task, "fs.write_files");
-	mark = enc_map_begin(e);
-	enc_str(e, "files");
-	enc_array(e, batch->n);
-	for (uint32_t i = 0; i < batch->n; i++)
-		encode_small(put, &batch->file[i], e);
-	if (t->user)
-		enc_kv_text(e, "user", t->user);
-	enc_map_end(e, mark, t->user ? 2 : 1);
-	if (flight_send(&t->flight, &batch->task) == 0)
-		return;
-	transfer_fail(t, "%u files: %s", batch->n, client_why(t->ctl->client));
-	free(batch);
-}
-
-/* As many bytes of FD as there are, up to SMALL + 1, behind the batch.  How many, or -errno. */
-static ssize_t read_small(const struct put *put, int fd)
-{
-	char *bytes = put->bytes + put->n_bytes;
 	size_t n = 0;
 
-	while (n < SMALL + 1) {
-		ssize_t got = read(fd, bytes + n, SMALL + 1 - n);
+	while (n < FIRST_PIECE + 1) {
+		ssize_t got = read(fd, put->piece + n, FIRST_PIECE + 1 - n);
 
 		if (got < 0 && errno != EINTR)
 			return -errno;
@@ -398,195 +342,322 @@ static ssize_t read_small(const struct put *put, int fd)
 	return (ssize_t)n;
 }
 
-static void add_small(struct put *put, uint32_t i, uint32_t len)
+/* Another name of a file that is in the archive?  1, 0 or -errno. */
+static int add_link(struct put *put, uint32_t i, const struct stat *st)
 {
-	struct batch *batch = put->batch;
+	char *name = st->st_nlink > 1 ? member_name(put, i) : NULL;
+	const char *first = name ? links_find(&put->links, st, name) : NULL;
+	struct pax_entry e = {.type = PAX_LINK, .target = first};
+	int err = first ? add_header(put, i, &e, st) : 0;
 
-	if (!batch) {
-		batch = put->batch = xcalloc(1, sizeof(*batch));
-		batch->task = (struct task){.done = batch_done, .in_fd = -1};
-		batch->put = put;
-	}
-	batch->file[batch->n++] = (struct small){.node = i, .at = put->n_bytes, .len = len};
-	put->n_bytes += len;
-	if (batch->n == BATCH_FILES || put->n_bytes >= BATCH_BYTES)
-		send_batch(put);
+	free(name);
+	if (!first || err)
+		return err;
+	progress_add(&put->t->progress, put->t->nodes.list[i].size);
+	put->t->progress.files++;
+	put->t->nodes.list[i].size = 0;
+	return 1;
 }
 
-/* Consumes FD. */
-static void put_large(struct put *put, uint32_t i, int fd)
-{
-	struct transfer *t = put->t;
-
-	if (flight_room(&t->flight, AT_ONCE)) {
-		close(fd);
-		return;
-	}
-	put_file(t, fd, nodes_path(&t->nodes, i, put->path), local_path(put, i),
-		t->nodes.list[i].mode);
-}
-
-/* A descriptor of node I, which still is a file; or -errno. */
-static int open_file(struct put *put, uint32_t i)
+/* A descriptor of node I, which still is a file, and what it is; or -errno. */
+static int open_file(struct put *put, uint32_t i, struct stat *st)
 {
 	const struct nodes *nodes = &put->t->nodes;
-	int dir = below_dir(&put->below, nodes->list[i].parent);
+	int dir = local_dir(put, nodes->list[i].parent);
 	cleanup_fd int fd = -1;
-	struct stat st;
 
 	if (dir < 0)
 		return dir;
 	fd = openat(dir, nodes_name(nodes, i),
 		O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, st) < 0)
 		return -errno;
-	return S_ISREG(st.st_mode) ? take_fd(&fd) : -EINVAL;
+	return S_ISREG(st->st_mode) ? take_fd(&fd) : -EINVAL;
 }
 
-static void put_node_file(struct put *put, uint32_t i)
-{
-	int fd = open_file(put, i);
-	ssize_t n = fd;
-
-	if (fd >= 0 && put->t->nodes.list[i].size <= SMALL)
-		n = read_small(put, fd);
-	else if (fd >= 0)
-		n = SMALL + 1;
-	if (n < 0) {
-		fail_local(put, i, (int)n);
-	} else if (n <= SMALL) {
-		add_small(put, i, (uint32_t)n);
-	} else if (lseek(fd, 0, SEEK_SET) < 0) {
-		fail_local(put, i, -errno);
-	} else {
-		put_large(put, i, take_fd(&fd));
-	}
-	fd_close(&fd);
-}
-
-static void put_node(struct put *put, uint32_t i)
+/* Consumes FD, whose first N bytes were read. */
+static int add_file(struct put *put, uint32_t i, int fd, const struct stat *st, size_t n)
 {
 	struct transfer *t = put->t;
-	char *path;
+	uint64_t size = n <= FIRST_PIECE ? n : MAX((uint64_t)st->st_size, n);
+	struct pax_entry e = {.type = PAX_FILE, .size = size};
+	int err;
 
-	switch ((enum node_type)t->nodes.list[i].type) {
+	err = add_header(put, i, &e, st);
+	if (!err && n)
+		err = buf_add(&put->out, put->piece, n);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	progress_add(&t->progress, n);
+	t->progress.files++;
+	t->nodes.list[i].size = put->size = size;
+	put->fd = fd;
+	put->left = size - n;
+	return 0;
+}
+
+static int put_file_node(struct put *put, uint32_t i)
+{
+	struct stat st = {0};
+	cleanup_fd int fd = open_file(put, i, &st);
+	ssize_t n = fd < 0 ? fd : read_piece(put, fd);
+	int linked = n < 0 ? 0 : add_link(put, i, &st);
+
+	if (n < 0 || linked)
+		return n < 0 ? (int)n : MIN(linked, 0);
+	return add_file(put, i, take_fd(&fd), &st, (size_t)n);
+}
+
+static int put_symlink(struct put *put, uint32_t i)
+{
+	const struct nodes *nodes = &put->t->nodes;
+	struct pax_entry e = {.type = PAX_SYMLINK, .target = nodes_target(nodes, i)};
+	int dir = local_dir(put, nodes->list[i].parent);
+	struct stat st;
+
+	if (dir < 0)
+		return dir;
+	if (fstatat(dir, nodes_name(nodes, i), &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return add_header(put, i, &e, &st);
+}
+
+/* Its mode and time: only now, as all is in it. */
+static int put_dir_end(struct put *put, uint32_t i)
+{
+	struct pax_entry e = {.type = PAX_DIR};
+	struct stat st;
+	int dir = local_dir(put, i);
+
+	if (dir < 0)
+		return dir;
+	return fstat(dir, &st) < 0 ? -errno : add_header(put, i, &e, &st);
+}
+
+/* First it is each node's turn, in their order, then that of the directories, backwards. */
+static uint32_t node_of(const struct put *put, uint32_t turn)
+{
+	uint32_t n = put->t->nodes.n;
+
+	return turn < n ? turn : 2 * n - 1 - turn;
+}
+
+static void put_turn(struct put *put)
+{
+	struct transfer *t = put->t;
+	uint32_t i = node_of(put, put->next);
+	const struct node *node = &t->nodes.list[i];
+	bool second = put->next >= t->nodes.n;
+	char *path;
+	int err = 0;
+
+	if (nodes_lost(&t->nodes, i) || second != (node->type == NODE_DIR))
+		return;
+	switch ((enum node_type)node->type) {
 	case NODE_FILE:
-		put_node_file(put, i);
+		err = put_file_node(put, i);
 		break;
 	case NODE_SYMLINK:
-		put_symlink(put, i);
+		err = put_symlink(put, i);
+		break;
+	case NODE_DIR:
+		err = node->made ? put_dir_end(put, i) : 0;
 		break;
 	case NODE_OTHER:
+	default:
 		path = local_path(put, i);
 		transfer_fail(t, "left out %s: neither a file nor a directory or link", path);
 		free(path);
-		break;
-	case NODE_DIR:
-	default:
-		break;
 	}
+	if (err)
+		fail_local(put, i, err);
 }
 
-static void put_nodes(struct put *put)
+/* The file at hand goes on.  How many bytes of it, or 0: then it is over, in one way or the other. */
+static size_t pull_file(struct put *put, char *bytes, size_t size)
+{
+	ssize_t n;
+
+	if (!put->left) {
+		add_zeros(put, pax_padding(put->size));
+		fd_close(&put->fd);
+		return 0;
+	}
+	do
+		n = read(put->fd, bytes, MIN(size, put->left));
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		put->left -= (uint64_t)n;
+		progress_add(&put->t->progress, (uint64_t)n);
+		return (size_t)n;
+	}
+	/* The agent keeps no half file where the archive ends in one. */
+	fail_read(put, node_of(put, put->next), n < 0 ? strerror(errno) : "it has become shorter");
+	put->cut = put->ended = true;
+	fd_close(&put->fd);
+	return 0;
+}
+
+static size_t pull(struct task *task, char *bytes, size_t size)
+{
+	struct put *put = CONTAINER_OF(task, struct put, task);
+	size_t n;
+
+	while (!buf_len(&put->out) && !put->ended) {
+		n = put->fd >= 0 ? pull_file(put, bytes, size) : 0;
+		if (n)
+			return n;
+		if (put->fd >= 0 || put->ended || buf_len(&put->out))
+			continue;
+		/* The root's own turn is another one's: finish_root. */
+		if (++put->next < 2 * put->t->nodes.n - 1) {
+			put_turn(put);
+		} else {
+			add_zeros(put, PAX_END);
+			put->ended = true;
+		}
+	}
+	n = MIN(size, buf_len(&put->out));
+	if (n) {
+		memcpy(bytes, buf_bytes(&put->out), n);
+		buf_consume(&put->out, n);
+	}
+	return n;
+}
+
+/* -- what came of it --------------------------------------------------------------------------- */
+
+/* The first N entries of the archive are in the guest. */
+static void count_sent(struct put *put, uint32_t n)
 {
 	struct transfer *t = put->t;
 
-	for (uint32_t i = 1; i < t->nodes.n && !flight_room(&t->flight, FLIGHT_MAX); i++) {
-		if (!nodes_lost(&t->nodes, i))
-			put_node(put, i);
+	for (uint32_t k = 0; k < n; k++) {
+		const struct node *node = &t->nodes.list[node_of(put, put->sent[k])];
+
+		t->files += node->type == NODE_FILE;
+		t->symlinks += node->type == NODE_SYMLINK;
+		t->bytes += node->size;
 	}
-	send_batch(put);
 }
 
-/* -- what comes last --------------------------------------------------------------------------- */
-
-/* Something is in the place of link I: another one is renamed over it. */
-static int replace_symlink(struct put *put, uint32_t i)
+static void told_error(struct put *put, const struct val *error)
 {
 	struct transfer *t = put->t;
-	char *path = nodes_path(&t->nodes, i, put->path);
-	char *draft = xasprintf(
-		"%.*s/.guestctl.%d", (int)(strrchr(path, '/') - path), path, (int)getpid());
-	struct params link = {0}, move = {0}, gone = {0};
-	const struct val *result;
-	int status;
+	uint64_t n = 0;
+	bool known = val_uint(val_get(val_get(error, "data"), "written_total"), &n);
 
-	params_text(&link, "target", nodes_target(&t->nodes, i));
-	params_text(&link, "path", draft);
-	params_text(&link, "owner", t->owner);
-	params_text(&link, "user", t->user);
-	params_text(&move, "from", draft);
-	params_text(&move, "to", path);
-	params_text(&move, "user", t->user);
-	params_text(&gone, "path", draft);
-	params_text(&gone, "user", t->user);
-	status = ask(t->ctl, "fs.symlink", &link, &result);
-	if (!status) {
-		status = ask(t->ctl, "fs.move", &move, &result);
-		if (status && status != STATUS_UNREACHABLE)
-			(void)!ask(t->ctl, "fs.delete", &gone, &result);
+	n = MIN(n, put->n_sent);
+	count_sent(put, (uint32_t)n);
+	if (put->cut && n + 1 == put->n_sent) { /* that was said */
+		put->again = true;
+		return;
 	}
-	t->symlinks += !status;
-	t->failed += status == STATUS_FAILED;
-	free(draft);
-	free(path);
-	return status_final(status) ? status : 0;
+	transfer_ended(t, 0, "", error);
+	if (!known || n == put->n_sent || t->flight.status)
+		return;
+	put->next = put->sent[n];
+	t->nodes.list[node_of(put, put->next)].failed = true;
+	put->again = ++put->refused < REFUSED_MAX;
+	if (!put->again)
+		transfer_fail(t, "%u entries were refused: what follows was not sent", REFUSED_MAX);
 }
 
-/* Directories that their owner may not write or enter: only now, as all is in them. */
-static int set_mode(struct put *put, uint32_t i)
+static void archive_done(struct task *task, const struct val *error, const struct val *result)
+{
+	struct put *put = CONTAINER_OF(task, struct put, task);
+	const struct val *lost = val_get(result, "lost");
+
+	if (result && (!put->ended || put->cut || buf_len(&put->out))) {
+		transfer_fail(put->t, "%s: the agent did not take all of it", put->t->from);
+	} else if (result) {
+		count_sent(put, put->n_sent);
+		if (lost)
+			report_note(put->t->ctl, "not all modes and times could be kept");
+	} else {
+		told_error(put, error);
+	}
+	buf_clear(&put->out);
+	fd_close(&put->fd);
+	links_fini(&put->links);
+	put->links = (struct links){0};
+	put->ended = put->cut = false;
+	if (put->again) {
+		put->t->progress.done = put->t->bytes;
+		put->t->progress.files = put->t->files;
+	}
+	put->left = put->n_sent = 0;
+}
+
+static int put_archive(struct put *put)
 {
 	struct transfer *t = put->t;
-	const struct node *node = &t->nodes.list[i];
-	char *path = nodes_path(&t->nodes, i, put->path);
 	struct params p = {0};
-	const struct val *result;
-	int status;
 
-	params_text(&p, "path", path);
-	params_uint(&p, "mode", node->mode);
+	put->again = false;
+	put->task = (struct task){.pull = pull, .done = archive_done, .in_fd = -1};
+	params_text(&p, "path", put->path);
 	params_text(&p, "user", t->user);
-	status = ask(t->ctl, "fs.chmod", &p, &result);
-	t->failed += status == STATUS_FAILED;
-	free(path);
-	return status_final(status) ? status : 0;
+	params_text(&p, "owner", t->owner);
+	params_text(&p, "format", "tar");
+	params_text(&p, "links", "keep");
+	params_encode(&p, flight_call(&t->flight, &put->task, "tar.import"));
+	if (flight_send(&t->flight, &put->task))
+		transfer_fail(t, "%s: %s", put->path, client_why(t->ctl->client));
+	return flight_room(&t->flight, 1);
 }
 
-static int finish(struct put *put)
+/* The agent leaves the directory alone that it unpacks into, unless it is empty. */
+static int finish_root(struct put *put)
 {
-	const struct nodes *nodes = &put->t->nodes;
+	struct transfer *t = put->t;
+	const struct node *root = &t->nodes.list[0];
+	struct params mode = {0}, times = {0};
+	const struct val *result;
+	struct stat st;
 	int status = 0;
 
-	for (uint32_t i = 0; i < put->n_again && !status; i++)
-		status = replace_symlink(put, put->again[i]);
-	for (uint32_t i = nodes->n; i-- > 0 && !status;) {
-		const struct node *node = &nodes->list[i];
-
-		if (node->type == NODE_DIR && node->made && (node->mode & 0700) != 0700)
-			status = set_mode(put, i);
-	}
-	return status;
+	if (!root->made || root->failed || fstat(put->below.root, &st) < 0)
+		return 0;
+	params_text(&times, "path", put->path);
+	params_text(&times, "user", t->user);
+	params_uint(&times, "mtime_us",
+		(uint64_t)MAX(st.st_mtim.tv_sec, 0) * 1000000 +
+			(uint64_t)st.st_mtim.tv_nsec / 1000);
+	params_text(&mode, "path", put->path);
+	params_text(&mode, "user", t->user);
+	params_uint(&mode, "mode", root->mode);
+	status = ask(t->ctl, "fs.utimes", &times, &result);
+	if (!status && (root->mode & 0700) != 0700)
+		status = ask(t->ctl, "fs.chmod", &mode, &result);
+	t->failed += status == STATUS_FAILED;
+	return status_final(status) ? status : 0;
 }
 
 int put_tree(struct transfer *t, const char *path)
 {
-	struct put put = {.t = t, .path = path};
+	struct put put = {.t = t, .path = path, .fd = -1};
 	int status = scan(&put);
 
-	put.bytes = xmalloc(BATCH_BYTES + SMALL + 1);
-	put.again = xcalloc(t->nodes.n, sizeof(*put.again));
+	buf_init(&put.out, PACKED_MAX);
+	put.piece = xmalloc(FIRST_PIECE + 1);
+	put.sent = xcalloc(t->nodes.n, sizeof(*put.sent));
 	if (!status)
 		status = transfer_begin(t, t->from, t->nodes.bytes);
 	if (!status) {
 		put_dirs(&put);
-		put_nodes(&put);
+		put.again = !nodes_lost(&t->nodes, 0);
+		while (put.again && !put_archive(&put))
+			;
 		status = transfer_end(t);
 	}
 	if (!status)
-		status = finish(&put);
-	below_fini(&put.below);
-	free(put.batch);
-	free(put.bytes);
-	free(put.again);
+		status = finish_root(&put);
+	below_end(&put.below);
+	buf_fini(&put.out);
+	free(put.piece);
+	free(put.sent);
 	return status;
 }

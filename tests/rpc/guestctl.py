@@ -5,6 +5,7 @@ The fixtures are for the modules that import them.
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import select
 import signal
 import socket
 import subprocess
+import tarfile
 import termios
 import threading
 import time
@@ -152,6 +154,103 @@ class Ctl:
 def plain(agent):
     """guestctl at the shared agent, for what the transport has no part in."""
     return Ctl(agent.endpoint)
+
+
+def sh(ctl, script, *args):
+    """A shell script inside the guest; what it prints."""
+    done = ctl.exec("sh", "-c", script, "sh", *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ok(done):
+    """What a command printed that had nothing to say against it."""
+    assert done.returncode == 0 and done.stderr == b"", (done.returncode, done.stderr)
+    return done.stdout
+
+
+def left_over(directory):
+    """Drafts that somebody did not clean up."""
+    return [name for _, _, names in os.walk(directory) for name in names if ".guestctl" in name]
+
+
+# -- agents that lie -----------------------------------------------------------------------------
+
+class Guest:
+    """An agent that says what a test wants: answer(method, params, send) -> result, an exception for
+    an error, or None where there is never an answer. send(kind, *rest) sends a message of the call."""
+
+    def __init__(self, path, answer):
+        self.answer = answer
+        self.canceled = threading.Event()
+        self.listener = Listener(path, self._serve)
+        self.endpoint = f"unix:{path}"
+
+    def _serve(self, connection):
+        while True:
+            size = int.from_bytes(read_exactly(connection, 4), "big")
+            message = msgpack.unpackb(read_exactly(connection, size), raw=False, strict_map_key=False,
+                                      unicode_errors="surrogateescape")
+            if message[0] == 7:
+                self.canceled.set()
+                connection.sendall(frame([RESPONSE, message[1], {"code": "canceled", "message": "m"}, None]))
+            if message[0] != REQUEST:
+                continue
+            number, method, params = message[1:]
+            if method == "hello":
+                connection.sendall(frame([RESPONSE, number, None, HELLO]))
+                continue
+            result = self.answer(method, params,
+                                 lambda kind, *rest, n=number: connection.sendall(frame([kind, n, *rest])))
+            if result == "hang up":
+                return
+            if isinstance(result, Exception):
+                error = {"code": "EIO", "message": str(result)}
+                connection.sendall(frame([RESPONSE, number, error, None]))
+            elif result is not None:
+                connection.sendall(frame([RESPONSE, number, None, result]))
+
+
+@pytest.fixture
+def lying(tmp_path):
+    """lying(answer): guestctl at such an agent."""
+    guests = []
+
+    def start(answer):
+        guests.append(Guest(tmp_path / f"agent{len(guests)}", answer))
+        ctl = Ctl(guests[-1].endpoint)
+        ctl.guest = guests[-1]
+        return ctl
+
+    yield start
+    for guest in guests:
+        guest.listener.close()
+
+
+def entry(name, kind="file", depth=1, **more):
+    return {"path": "/any", "name": name, "type": kind, "size": 4, "mode": 0o644, "depth": depth, **more}
+
+
+def member(name, kind="file", data=b"evil", **more):
+    """For archive()."""
+    info = tarfile.TarInfo(name)
+    info.type = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE,
+                 "link": tarfile.LNKTYPE, "fifo": tarfile.FIFOTYPE}[kind]
+    info.mode = 0o755 if kind == "dir" else 0o644
+    info.linkname = more.pop("target", "")
+    info.size = len(data) if kind == "file" else 0
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def archive(*members):
+    """Such an archive, whatever the names in it are."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
 
 
 # -- a terminal with somebody at it --------------------------------------------------------------

@@ -7,34 +7,15 @@ import re
 import signal
 import stat
 import subprocess
-import threading
 import time
 
-import msgpack
 import pytest
 
-from client import DATA, EVENT, REQUEST, RESPONSE, TIMEOUT, frame
-from guestctl import HELLO, UNREACHABLE, USAGE, Ctl, Listener, Terminal, interruptible, plain, read_exactly
+from client import DATA, EVENT, TIMEOUT
+from guestctl import (UNREACHABLE, USAGE, Terminal, archive, entry, interruptible, left_over, lying, member, ok,
+                      plain, sh)
 
 NOISE = os.urandom(3_000_000)
-
-
-def sh(ctl, script, *args):
-    """A shell script inside the guest; what it prints."""
-    done = ctl.exec("sh", "-c", script, "sh", *args)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def ok(done):
-    """What a command printed that had nothing to say against it."""
-    assert done.returncode == 0 and done.stderr == b"", (done.returncode, done.stderr)
-    return done.stdout
-
-
-def left_over(directory):
-    """Drafts that somebody did not clean up."""
-    return [name for _, _, names in os.walk(directory) for name in names if ".guestctl" in name]
 
 
 # -- put and get: a file -------------------------------------------------------------------------
@@ -174,133 +155,6 @@ def test_rights_of_a_user(plain, guest_dir, tmp_path, is_root):
     assert not (tmp_path / "g").exists()
 
 
-# -- put and get: directories --------------------------------------------------------------------
-
-def make_tree(root):
-    """Everything that a tree can hold, made below `root`."""
-    (root / "a" / "b" / "empty").mkdir(parents=True)
-    (root / "a" / "script").write_bytes(b"#!/bin/sh\n")
-    (root / "a" / "script").chmod(0o750)
-    (root / "a" / "b" / "large").write_bytes(NOISE)
-    (root / "a" / "b" / "just").write_bytes(NOISE[:65536])
-    (root / "a" / "b" / "over").write_bytes(NOISE[:65537])
-    (root / ".hidden").write_bytes(b"")
-    (root / "up").symlink_to("a/b")
-    (root / "a" / "down").symlink_to("../a/b/large")
-    (root / "dangling").symlink_to("nowhere")
-    for i in range(600):
-        (root / f"{i:03}").write_bytes(NOISE[:i])
-    with open(os.fsencode(root) + b"/caf\xe9\xff", "wb") as f:
-        f.write(b"no UTF-8")
-    with open(os.fsencode(root) + b"/\x1b[2J\n", "wb") as f:
-        f.write(b"a control character")
-    (root / "readonly").mkdir()
-    (root / "readonly" / "f").write_bytes(b"x")
-    (root / "readonly").chmod(0o555)
-    return root
-
-
-def picture(root):
-    """All that is to be kept of a tree."""
-    seen = {}
-    for directory, dirs, files in os.walk(os.fsencode(root)):
-        for name in dirs + files:
-            path = os.path.join(directory, name)
-            st = os.lstat(path)
-            if stat.S_ISLNK(st.st_mode):
-                what = os.readlink(path)
-            else:
-                what = stat.S_IMODE(st.st_mode)
-                if stat.S_ISREG(st.st_mode):
-                    with open(path, "rb") as f:
-                        what = what, hashlib.sha256(f.read()).hexdigest()
-            seen[os.path.relpath(path, os.fsencode(root))] = what
-    return seen
-
-
-def test_tree_there_and_back(plain, guest_dir, tmp_path):
-    make_tree(tmp_path / "src")
-    for _ in range(2):      # the second time over what the first one left
-        assert ok(plain("put", "-r", "-T", str(tmp_path / "src"), f"{guest_dir}/t")) == b""
-        assert ok(plain("get", "-r", "-T", f"{guest_dir}/t", str(tmp_path / "back"))) == b""
-        assert picture(tmp_path / "back") == picture(tmp_path / "src")
-    assert not left_over(tmp_path)
-    assert b".guestctl" not in sh(plain, 'find "$1"', guest_dir)
-
-
-def test_owner_of_a_tree(plain, guest_dir, tmp_path, is_root):
-    if not is_root:
-        pytest.skip("the agent cannot change owners")
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/small").write_bytes(b"x")
-    (tmp_path / "src/large").write_bytes(NOISE)
-    (tmp_path / "src/link").symlink_to("small")
-    for _ in range(2):
-        ok(plain("put", "-r", "-T", "-m", "600", "-o", "12345:23456", str(tmp_path / "src"), f"{guest_dir}/t"))
-        sh(plain, 'ln -sfn other "$1/t/link"', guest_dir)
-    ok(plain("put", "-r", "-T", "-o", "12345:23456", str(tmp_path / "src"), f"{guest_dir}/t"))
-    assert sh(plain, 'cd "$1/t" && stat -c %u:%g . small large link && stat -c %a small large', guest_dir) == \
-        4 * b"12345:23456\n" + 2 * b"644\n"
-
-
-def test_tree_into_a_directory(plain, guest_dir, tmp_path):
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "f").write_bytes(b"x")
-    ok(plain("put", "-r", str(tmp_path / "src"), guest_dir))
-    ok(plain("put", "-r", ".", f"{guest_dir}", cwd=tmp_path / "src"))
-    assert sh(plain, 'cd "$1" && find . -type f | sort', guest_dir) == b"./f\n./src/f\n"
-    (tmp_path / "out").mkdir()
-    ok(plain("get", "-r", f"{guest_dir}/src/", str(tmp_path / "out")))
-    ok(plain("get", "-r", f"{guest_dir}/src/.", str(tmp_path / "out")))
-    assert sorted(picture(tmp_path / "out")) == [b"f", b"src", b"src/f"]
-
-
-def test_links_take_the_place_of_what_is_there(plain, guest_dir, tmp_path):
-    (tmp_path / "src").mkdir()
-    for name in "file", "link", "same", "dir":
-        (tmp_path / "src" / name).symlink_to("target")
-    sh(plain, 'cd "$1" && echo x >file && ln -s other link && ln -s target same && mkdir -p dir/full', guest_dir)
-    done = plain("put", "-r", "-T", str(tmp_path / "src"), guest_dir)
-    assert done.returncode == 1 and done.stderr.count(b"\n") == 1   # a directory is not replaced
-    assert sh(plain, 'cd "$1" && for l in file link same; do readlink $l; done; ls -A | tr "\\n" " "', guest_dir) == \
-        b"target\ntarget\ntarget\ndir file link same "
-
-
-def test_what_cannot_be_copied_is_told(plain, guest_dir, tmp_path):
-    """The rest comes, and the exit status says that it is not all."""
-    for where in tmp_path / "src", tmp_path / "back":
-        where.mkdir()
-    os.mkfifo(tmp_path / "src/fifo")
-    (tmp_path / "src/f").write_bytes(b"x")
-    done = plain("--json", "put", "-r", "-T", str(tmp_path / "src"), guest_dir)
-    assert done.returncode == 1 and b"fifo" in done.stderr and json.loads(done.stdout)["failed"] == 1
-    sh(plain, 'mkfifo "$1/fifo"; mkdir "$1/f2"', guest_dir)
-    (tmp_path / "back/f2").write_bytes(b"in the way")
-    done = plain("get", "-r", "-T", guest_dir, str(tmp_path / "back"))
-    assert done.returncode == 1 and done.stderr.count(b"\n") == 2
-    assert picture(tmp_path / "back").keys() == {b"f", b"f2"}
-
-
-def test_trees_that_no_path_reaches(plain, guest_dir, tmp_path):
-    """Longer than PATH_MAX, on both sides."""
-    here = os.open(tmp_path, os.O_RDONLY)
-    for i in range(30):
-        os.mkdir(f"{i:02}" + 200 * "x", dir_fd=here)
-        here, above = os.open(f"{i:02}" + 200 * "x", os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    with open(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here), "wb") as f:
-        f.write(b"deep")
-    os.close(here)
-    counted = {"files": 1, "directories": 31, "symlinks": 0, "bytes": 4, "failed": 0}
-    done = plain("--json", "put", "-r", "-T", str(tmp_path), f"{guest_dir}/t")
-    assert json.loads(ok(done)) == counted
-    done = plain("--json", "get", "-r", f"{guest_dir}/t", str(tmp_path / "back"))
-    assert json.loads(ok(done)) == counted
-    ok(plain("rm", "-r", f"{guest_dir}/t"))
-    for left in os.listdir(tmp_path):       # longer than what is left of a path for others, too
-        subprocess.run(["rm", "-rf", tmp_path / left], check=True)
-
-
 # -- put and get: ended early --------------------------------------------------------------------
 
 def test_interrupted_put_leaves_nothing(plain, guest_dir):
@@ -324,71 +178,11 @@ def test_put_whose_input_fails(plain, guest_dir):
     assert sh(plain, 'ls -A "$1"', guest_dir) == b""
 
 
-class Guest:
-    """An agent that says what a test wants: answer(method, params, send) -> result, an exception for
-    an error, or None where there is never an answer. send(kind, *rest) sends a message of the call."""
-
-    def __init__(self, path, answer):
-        self.answer = answer
-        self.canceled = threading.Event()
-        self.listener = Listener(path, self._serve)
-        self.endpoint = f"unix:{path}"
-
-    def _serve(self, connection):
-        while True:
-            size = int.from_bytes(read_exactly(connection, 4), "big")
-            message = msgpack.unpackb(read_exactly(connection, size), raw=False, strict_map_key=False,
-                                      unicode_errors="surrogateescape")
-            if message[0] == 7:
-                self.canceled.set()
-                connection.sendall(frame([RESPONSE, message[1], {"code": "canceled", "message": "m"}, None]))
-            if message[0] != REQUEST:
-                continue
-            number, method, params = message[1:]
-            if method == "hello":
-                connection.sendall(frame([RESPONSE, number, None, HELLO]))
-                continue
-            result = self.answer(method, params,
-                                 lambda kind, *rest, n=number: connection.sendall(frame([kind, n, *rest])))
-            if result == "hang up":
-                return
-            if isinstance(result, Exception):
-                error = {"code": "EIO", "message": str(result)}
-                connection.sendall(frame([RESPONSE, number, error, None]))
-            elif result is not None:
-                connection.sendall(frame([RESPONSE, number, None, result]))
-
-
-@pytest.fixture
-def lying(tmp_path):
-    """lying(answer): guestctl at such an agent."""
-    guests = []
-
-    def start(answer):
-        guests.append(Guest(tmp_path / f"agent{len(guests)}", answer))
-        ctl = Ctl(guests[-1].endpoint)
-        ctl.guest = guests[-1]
-        return ctl
-
-    yield start
-    for guest in guests:
-        guest.listener.close()
-
-
-def entry(name, kind="file", depth=1, **more):
-    return {"path": "/any", "name": name, "type": kind, "size": 4, "mode": 0o644, "depth": depth, **more}
-
-
-def tree_of(*entries, data=b"evil"):
+def tree_of(*entries):
     """A guest's answers of whom /d is that tree."""
     def answer(method, params, send):
-        if method == "fs.stat":
-            return entry("d", "dir", mode=0o755)
-        if method == "fs.tree":
-            send(EVENT, {"type": "entries", "entries": list(entries)})
-            return {"entries": [], "truncated": False}
-        send(DATA, 1, data)
-        return {"size": len(data)}
+        send(EVENT, {"type": "entries", "entries": list(entries)})
+        return {"entries": [], "truncated": False}
     return answer
 
 
@@ -435,34 +229,6 @@ def test_get_from_an_agent_that_goes(lying, tmp_path):
     assert not (tmp_path / "f").exists() and not left_over(tmp_path)
 
 
-def test_put_to_an_agent_that_goes(lying, tmp_path):
-    (tmp_path / "d").mkdir()
-    for i in range(5):
-        (tmp_path / f"d/{i}").write_bytes(NOISE[:70_000 * i])
-    for last in "fs.mkdir", "fs.write_files", "fs.write":
-        def answer(method, params, send, last=last):
-            if method == last:
-                return "hang up"
-            return {"fs.stat": entry("d", "dir"), "fs.mkdir": {"created": True},
-                    "fs.write_files": {"files": [{"path": "/x/d/0", "size": 0}]}}.get(method)
-        done = lying(answer)("put", "-r", str(tmp_path / "d"), "/x")
-        assert done.returncode == UNREACHABLE and done.stderr.count(b"\n") == 1
-
-
-def test_one_file_fails_and_the_others_come(lying, tmp_path):
-    whole = tree_of(entry("a"), entry("b"), entry("d", "dir"), entry("c", depth=2))
-
-    def answer(method, params, send):
-        if method == "fs.read" and params["path"] == "/d/b":
-            send(DATA, 1, b"half")
-            return OSError("the disk is bad")
-        return whole(method, params, send)
-    done = lying(answer)("--json", "get", "-r", "/d", str(tmp_path / "d"))
-    assert done.returncode == 1 and json.loads(done.stderr)["message"] == "the disk is bad"
-    assert json.loads(done.stdout) == {"files": 2, "directories": 2, "symlinks": 0, "bytes": 8, "failed": 1}
-    assert picture(tmp_path / "d").keys() == {b"a", b"d", b"d/c"}
-
-
 def test_get_of_which_a_part_is_missing(lying, tmp_path):
     def answer(method, params, send):
         return slow(method, params, send) or {"size": 200_000_000}
@@ -473,12 +239,9 @@ def test_get_of_which_a_part_is_missing(lying, tmp_path):
 # -- a guest that lies ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../evil", "a/b", "/evil", "a\0b"], ids=repr)
-def test_names_that_are_none(lying, tmp_path, name):
-    (tmp_path / "out").mkdir()
-    ctl = lying(tree_of(entry("fine"), entry(name)))
-    done = ctl("get", "-r", "/d", str(tmp_path / "out/d"))
+def test_names_that_are_none(lying, name):
+    done = lying(tree_of(entry("fine"), entry(name)))("tree", "/d")
     assert done.returncode == 1 and b"not to be trusted" in done.stderr
-    assert not (tmp_path / "out/d/fine").exists() and os.listdir(tmp_path / "out") in ([], ["d"])
 
 
 @pytest.mark.parametrize("entries", [
@@ -487,71 +250,9 @@ def test_names_that_are_none(lying, tmp_path, name):
     [{"name": "f", "type": "file"}], [{"type": "file", "depth": 1}], [7],
     [entry("l", "symlink")], [entry("l", "symlink", target="")], [entry("l", "symlink", target="a\0b")],
 ])
-def test_trees_that_are_none(lying, tmp_path, entries):
-    done = lying(tree_of(*entries))("get", "-r", "/d", str(tmp_path / "d"))
+def test_trees_that_are_none(lying, entries):
+    done = lying(tree_of(*entries))("tree", "/d")
     assert done.returncode == 1 and b"not to be trusted" in done.stderr
-    assert not (tmp_path / "d").exists()
-
-
-@pytest.mark.parametrize("target", [
-    "/etc/passwd", "..", "../x", "a/../../x", "./../x", "a/..", ".//..//x", "//x",
-])
-def test_links_that_lead_outside(lying, tmp_path, target):
-    answer = tree_of(entry("l", "symlink", target=target), entry("f"))
-    done = lying(answer)("get", "-r", "/d", str(tmp_path / "d"))
-    assert done.returncode == 1 and b"outside" in done.stderr
-    assert os.listdir(tmp_path / "d") == ["f"]
-    done = lying(answer)("get", "-r", "--links", "keep", "/d", str(tmp_path / "kept"))
-    assert done.returncode == 0 and os.readlink(tmp_path / "kept/l") == target
-
-
-def test_links_that_lead_back(lying, tmp_path):
-    """`..` as far as the tree goes, but never behind a name: that may be a link itself."""
-    answer = tree_of(entry("a", "dir"), entry("b", "dir", depth=2),
-                     entry("in", "symlink", depth=3, target="../../x/y"),
-                     entry("out", "symlink", depth=3, target="../../../x"),
-                     entry("self", "symlink", target="."), entry("via", "symlink", target="self/../x"))
-    done = lying(answer)("get", "-r", "/d", str(tmp_path / "d"))
-    assert done.returncode == 1 and done.stderr.count(b"outside") == 2
-    assert os.listdir(tmp_path / "d/a/b") == ["in"]
-
-
-@pytest.mark.parametrize("links", ["inside", "keep"])
-def test_nothing_is_written_through_a_link_of_the_guest(lying, tmp_path, links):
-    """A link, and then a directory of the same name with something in it; and a file likewise."""
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim/file").write_bytes(b"mine")
-    answer = tree_of(
-        entry("l", "symlink", target=str(tmp_path / "victim")), entry("l", "dir"), entry("file", depth=2),
-        entry("inside", "symlink", target="other"), entry("other", "dir"), entry("inside", "dir"),
-        entry("file", depth=2),
-        entry("f", "symlink", target=str(tmp_path / "victim/file")), entry("f"))
-    done = lying(answer)("get", "-r", "--links", links, "/d", str(tmp_path / "d"))
-    assert done.returncode == 1
-    assert os.listdir(tmp_path / "victim") == ["file"] and (tmp_path / "victim/file").read_bytes() == b"mine"
-    assert os.listdir(tmp_path / "d/other") == []
-    assert not (tmp_path / "d/f").is_symlink() and (tmp_path / "d/f").read_bytes() == b"evil"
-
-
-def test_nothing_is_written_through_a_link_that_stands_there(lying, tmp_path):
-    """From an earlier time: what is below the target is not the user's word."""
-    for name in "victim", "d", "victim2":
-        (tmp_path / name).mkdir()
-    (tmp_path / "victim/file").write_bytes(b"mine")
-    (tmp_path / "d/sub").symlink_to("../victim")
-    (tmp_path / "d/f").symlink_to("../victim/file")
-    (tmp_path / "d/l").symlink_to("../victim")
-    answer = tree_of(entry("sub", "dir"), entry("file", depth=2), entry("f"),
-                     entry("l", "symlink", target="f"))
-    done = lying(answer)("get", "-r", "-T", "/d", str(tmp_path / "d"))
-    assert done.returncode == 1 and b"something else stands in its place" in done.stderr
-    assert (tmp_path / "victim/file").read_bytes() == b"mine"
-    assert (tmp_path / "d/f").read_bytes() == b"evil" and os.readlink(tmp_path / "d/l") == "f"
-    # Nor is the directory that takes the guest's name, where the user did not name it.
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/d").symlink_to("../victim2")
-    assert lying(answer)("get", "-r", "/d", str(tmp_path / "out")).returncode == 1
-    assert os.listdir(tmp_path / "victim2") == []
 
 
 def test_a_guest_does_not_write_to_the_terminal(lying, tmp_path):
@@ -566,6 +267,8 @@ def test_a_guest_does_not_write_to_the_terminal(lying, tmp_path):
                 entry(name, "dir"), entry("l", "symlink", target=name, depth=2), entry(name, "fifo")]})
         if method in ("fs.find", "fs.grep"):
             send(EVENT, {"type": "match", "path": name, "line": 1, "text": name.encode()})
+        if method == "tar.export":
+            send(DATA, 1, archive(member(name, "fifo")))
         return entry(name, "dir", target=name) if method == "fs.stat" else \
             {"sha256": name, "type": name, "total": 1, "free": 1, "available": 1, "truncated": False,
              "skipped": [{"path": name, "error": {"code": name, "message": name}}], "skipped_total": 1}
@@ -608,7 +311,7 @@ def test_cat_on_a_terminal(lying):
 
 # -- progress ------------------------------------------------------------------------------------
 
-LINE = re.compile(rb"(?:\x1b\[K)?(\S+)  +(\d+)%  [0-9.]+ [KMG]?i?B  [0-9.]+ [KMG]?i?B/s  (ETA|in) [0-9:]+")
+LINE = re.compile(rb"(?:\x1b\[K)?(\S+)  +(\d+)%(?:  \d+ files)?  [0-9.]+ [KMG]?i?B  [0-9.]+ [KMG]?i?B/s  (ETA|in) [0-9:]+")
 
 
 def dripping(method, params, send):

@@ -1,5 +1,5 @@
-/* ctl/below.c - a directory of ours, and nothing outside of it */
-#include "ctl/below.h"
+/* ctl/draft.c - what takes its place only once it is whole */
+#include "ctl/draft.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,68 +10,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/mem.h"
-
-void below_init(struct below *b, const struct nodes *nodes, int root)
-{
-	*b = (struct below){.nodes = nodes, .root = root, .fd = root};
-}
-
-/* FD, of the caller, takes the place of the directory asked for last. */
-static void stand(struct below *b, uint32_t at, int fd)
-{
-	if (b->fd != b->root)
-		fd_close(&b->fd);
-	b->at = at;
-	b->fd = fd;
-}
-
-void below_fini(struct below *b)
-{
-	stand(b, 0, b->root);
-	fd_close(&b->root);
-	b->fd = -1;
-}
-
-static int open_dir(int at, const char *name)
-{
-	int fd = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* One step down, to node DIR. */
-static int enter(struct below *b, uint32_t dir)
-{
-	int fd = open_dir(b->fd, nodes_name(b->nodes, dir));
-
-	if (fd >= 0)
-		stand(b, dir, fd);
-	return fd < 0 ? fd : 0;
-}
-
-int below_dir(struct below *b, uint32_t dir)
-{
-	const struct node *list = b->nodes->list;
-	uint32_t n = list[dir].depth;
-	uint32_t *way;
-	int err = 0;
-
-	if (dir == b->at)
-		return b->fd;
-	if (list[dir].parent != b->at)
-		stand(b, 0, b->root);
-	n -= list[b->at].depth;
-	way = xcalloc(n + 1, sizeof(*way));
-	for (uint32_t i = n, at = dir; i; at = list[at].parent)
-		way[--i] = at;
-	for (uint32_t i = 0; i < n && !err; i++)
-		err = enter(b, way[i]);
-	free(way);
-	return err ? err : b->fd;
-}
-
-/* -- files ------------------------------------------------------------------------------------- */
 
 /* A name for what is not whole yet, another one each time. */
 static void make_name(char *name, size_t len)
@@ -163,10 +101,19 @@ void draft_drop(struct draft *d, int dir)
 
 /* -- links ------------------------------------------------------------------------------------- */
 
-int below_symlink(int dir, const char *name, const char *target)
+/* DRAFT becomes NAME. */
+static int move(int dir, const char *draft, const char *name)
+{
+	int err = renameat(dir, draft, dir, name) < 0 ? -errno : 0;
+
+	/* Also where both are names of one file: rename(2) leaves them. */
+	unlinkat(dir, draft, 0);
+	return err;
+}
+
+int draft_symlink(int dir, const char *name, const char *target)
 {
 	char draft[48];
-	int err;
 
 	if (symlinkat(target, dir, name) == 0)
 		return 0;
@@ -175,14 +122,24 @@ int below_symlink(int dir, const char *name, const char *target)
 	make_name(draft, sizeof(draft));
 	if (symlinkat(target, dir, draft) < 0)
 		return -errno;
-	if (renameat(dir, draft, dir, name) == 0)
-		return 0;
-	err = -errno;
-	unlinkat(dir, draft, 0);
-	return err;
+	return move(dir, draft, name);
 }
 
-bool below_inside(const char *target, uint32_t depth)
+int draft_link(int dir, const char *name, int old_dir, const char *old)
+{
+	char draft[48];
+
+	if (linkat(old_dir, old, dir, name, 0) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	make_name(draft, sizeof(draft));
+	if (linkat(old_dir, old, dir, draft, 0) < 0)
+		return -errno;
+	return move(dir, draft, name);
+}
+
+bool link_inside(const char *target, uint32_t depth)
 {
 	bool named = false;
 
