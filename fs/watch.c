@@ -427,7 +427,8 @@ static int run(struct watch *t)
 		case PIPE_MORE:
 			return STEP_MORE;
 		case PIPE_IDLE:
-			if (!t->kernel.backend->read(&t->kernel, &t->pipe))
+			if (!t->kernel.backend->read(&t->kernel, &t->pipe) &&
+				t->pipe.wait_us > clock_mono_us())
 				return wait_for_more(t);
 			break;
 		case PIPE_GONE:

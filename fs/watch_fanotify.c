@@ -3,7 +3,8 @@
  *
  * A directory is named by its file handle; the key is a digest of that.  Events of one process about
  * one name are merged by the kernel into the oldest of them that was not read, so what they say is
- * the beginning of a thought only: each is followed by a look at what is there.
+ * the beginning of a thought only: each is followed by a look at what is there.  What is not there may
+ * be so by an event that is still to come; without one it is gone (watch_absent).
  */
 #include <errno.h>
 #include <fcntl.h>
