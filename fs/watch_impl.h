@@ -2,8 +2,8 @@
  * fs/watch_impl.h - what the parts of the pipe (watch_pipe.h) have of each other
  *
  * watch_scan.c does the two long works on the picture, cut into small steps: to compare a part of it
- * with what is there, and to remove a part of it.  watch_pending.c keeps changes for a while.  watch_unsure.c decides
- * when to look once more.
+ * with what is there, and to remove a part of it.  watch_pending.c keeps changes for a while,
+ * watch_unsure.c what is to be looked at once more.
  *
  * Functions return 0 or an error, where nothing else is said.
  */
