@@ -232,6 +232,7 @@ static int on_disappeared(struct watch_pipe *p, const struct target *t)
 /* What is known of that name is not to be relied upon. */
 static int on_check(struct watch_pipe *p, const struct target *t)
 {
+	const struct picture_entry *e;
 	struct watch_stat st;
 	int err;
 
@@ -247,6 +248,10 @@ static int on_check(struct watch_pipe *p, const struct target *t)
 		p->doubt |= st.dir;
 		return on_appeared(p, t, st.dir, false);
 	}
+	/* What was written may have been told before, as of another file with that name. */
+	e = picture_at(&p->picture, t->entry);
+	if (!st.dir && (st.mtime_ns != e->mtime_ns || st.size != e->size))
+		return watch_mark(p, t->entry, PICTURE_MODIFIED);
 	return 0;
 }
 

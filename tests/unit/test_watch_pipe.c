@@ -122,6 +122,28 @@ static void test_absent_for_good(void **state)
 	fake_free(f);
 }
 
+/* Written unheard of, and seen for another reason. */
+static void test_written_unheard_of(void **state)
+{
+	struct fake *f = started();
+
+	(void)state;
+	fake_create(f, "/a");
+	fake_create(f, "/b");
+	fake_settle(f);
+	f->silent = true;
+	fake_write(f, "/a");
+	fake_write(f, "/b");
+	f->silent = false;
+	tell_check(f, "a");
+	fake_chmod(f, "/b");
+	assert_string_equal(fake_settle(f), "modified /a\nattributes /b\nmodified /b\n");
+	tell_check(f, "a");
+	tell_check(f, "b");
+	assert_string_equal(fake_settle(f), "");
+	fake_free(f);
+}
+
 static void test_half_a_rename(void **state)
 {
 	struct fake *f = started();
@@ -576,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_rename_across_reads),
 		cmocka_unit_test(test_absent_name),
 		cmocka_unit_test(test_absent_for_good),
+		cmocka_unit_test(test_written_unheard_of),
 		cmocka_unit_test(test_half_a_rename),
 		cmocka_unit_test(test_renamed_directory),
 		cmocka_unit_test(test_new_directory),
