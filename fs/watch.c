@@ -366,7 +366,7 @@ static int begin(struct watch *t, const struct watch_args *a, struct work *w)
 	t->work = w;
 	t->begun = true;
 	t->changed = atomic_load(&changed_behind);
-	t->kernel.fd = -1;
+	watch_kernel_init(&t->kernel);
 	skipped_begin(&t->skipped, w);
 	buf_init(&t->path, MAX_FRAME);
 	buf_init(&t->old_path, MAX_FRAME);
@@ -406,7 +406,7 @@ static int wait_for_more(struct watch *t)
 {
 	uint64_t now = clock_mono_us(), until = t->pipe.wait_us;
 
-	t->step->wait_fd = t->kernel.fd;
+	t->step->wait_fd = t->kernel.wait_fd;
 	t->step->wait_ms = 0;
 	if (until != UINT64_MAX)
 		t->step->wait_ms = until > now ? (unsigned)((until - now + 999) / 1000) : 1;
@@ -427,7 +427,8 @@ static int run(struct watch *t)
 		case PIPE_MORE:
 			return STEP_MORE;
 		case PIPE_IDLE:
-			if (!t->kernel.backend->read(&t->kernel, &t->pipe))
+			if (!t->kernel.backend->read(&t->kernel, &t->pipe) &&
+				t->pipe.wait_us > clock_mono_us())
 				return wait_for_more(t);
 			break;
 		case PIPE_GONE:

@@ -3,13 +3,18 @@
  *
  * A directory is named by its file handle; the key is a digest of that.  Events of one process about
  * one name are merged by the kernel into the oldest of them that was not read, so what they say is
- * the beginning of a thought only: each is followed by a look at what is there.
+ * the beginning of a thought only: each is followed by a look at what is there.  What is not there may
+ * be so by an event that is still to come; without one it is gone (watch_absent).
+ *
+ * It does not tell of an unmount, which takes the mark away: inotify does, of the root alone.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/fanotify.h>
+#include <sys/inotify.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -30,14 +35,30 @@
 /* What is read at once: one event becomes up to six in the queue of the pipe. */
 #define READ_MAX 8192u
 
+/* One descriptor for both. */
+static int start_waiting(struct watch_kernel *k, struct failure *f)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (k->epoll_fd >= 0 && epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, k->fd, &ev) == 0 &&
+		epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, k->root_fd, &ev) == 0)
+		return 0;
+	return failure_set(f, -errno, NULL, NULL, "cannot wait for fanotify: %s", strerror(errno));
+}
+
 static int fanotify_start(struct watch_kernel *k, struct failure *f)
 {
 	char limit[80];
+	int err = watch_inotify.start(k, f);
 
+	if (err)
+		return err;
+	k->root_fd = k->fd;
 	k->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_NONBLOCK | FAN_CLOEXEC,
 		O_RDONLY | O_CLOEXEC);
 	if (k->fd >= 0)
-		return 0;
+		return start_waiting(k, f);
 	if (errno == EMFILE) {
 		watch_kernel_limit("fs.fanotify.max_user_groups", limit, sizeof(limit));
 		return failure_set(f, ERR_LIMIT, NULL, NULL,
@@ -105,6 +126,27 @@ static int mark(struct watch_kernel *k, int fd, uint64_t fsid, bool *marked)
 	return err;
 }
 
+/* Tells when the directory FD, the root, is unmounted. */
+static int watch_root(struct watch_kernel *k, int fd, const char *path, struct failure *f)
+{
+	const uint32_t mask = IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+	char by_fd[40], limit[80];
+	int wd;
+
+	snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", fd);
+	wd = inotify_add_watch(k->root_fd, by_fd, mask);
+	if (wd < 0 && errno == ENOENT) /* there is no /proc */
+		wd = inotify_add_watch(k->root_fd, path, mask | IN_DONT_FOLLOW);
+	if (wd >= 0)
+		return 0;
+	if (errno != ENOSPC)
+		return failure_set(
+			f, -errno, NULL, path, "cannot watch %s: %s", path, strerror(errno));
+	watch_kernel_limit("fs.inotify.max_user_watches", limit, sizeof(limit));
+	return failure_set(f, ERR_LIMIT, NULL, path, "%s, and that is reached: %s needs one more",
+		limit, path);
+}
+
 static int fanotify_watch(struct watch_kernel *k, int fd, const char *path, bool root,
 	uint64_t *key, struct failure *f)
 {
@@ -117,7 +159,6 @@ static int fanotify_watch(struct watch_kernel *k, int fd, const char *path, bool
 	bool marked;
 	int err;
 
-	(void)root;
 	h.handle.handle_type = 0;
 	err = fstatfs(fd, &fs) < 0 ? -errno : handle_of(fd, "", &h.handle);
 	memcpy(&fsid, &fs.f_fsid, sizeof(fsid));
@@ -133,7 +174,10 @@ static int fanotify_watch(struct watch_kernel *k, int fd, const char *path, bool
 		return failure_set(f, err, NULL, path,
 			"fanotify cannot watch the file system of %s: %s", path, strerror(-err));
 	*key = key_of(&fs.f_fsid, &h.handle);
-	return 0;
+	if (!root)
+		return 0;
+	k->root_key = *key;
+	return watch_root(k, fd, path, f);
 }
 
 static int fanotify_around(
@@ -268,6 +312,17 @@ static void take(struct watch_pipe *p, const struct fanotify_event_metadata *met
 		translate(p, meta->mask, &place);
 }
 
+/* What becomes of the root, when all else has been told. */
+static int read_root(struct watch_kernel *k, struct watch_pipe *p)
+{
+	const struct place root = {k->root_key, "", 0};
+	ssize_t n = read(k->root_fd, k->buf, WATCH_READ_MAX);
+
+	if (n > 0)
+		feed(p, WATCH_SELF, true, &root, NULL);
+	return n > 0;
+}
+
 static int fanotify_read(struct watch_kernel *k, struct watch_pipe *p)
 {
 	struct fanotify_event_metadata meta;
@@ -283,7 +338,7 @@ static int fanotify_read(struct watch_kernel *k, struct watch_pipe *p)
 		take(p, &meta, k->buf + at);
 		at += meta.event_len;
 	}
-	return n > 0;
+	return n > 0 ? 1 : read_root(k, p);
 }
 
 const struct watch_backend watch_fanotify = {

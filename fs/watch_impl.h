@@ -2,7 +2,8 @@
  * fs/watch_impl.h - what the parts of the pipe (watch_pipe.h) have of each other
  *
  * watch_scan.c does the two long works on the picture, cut into small steps: to compare a part of it
- * with what is there, and to remove a part of it.  watch_pending.c keeps changes for a while.
+ * with what is there, and to remove a part of it.  watch_pending.c keeps changes for a while,
+ * watch_unsure.c what is to be looked at once more.
  *
  * Functions return 0 or an error, where nothing else is said.
  */
@@ -37,6 +38,20 @@ MUST_CHECK int watch_look_in(
 
 /* The directory DIR is to be read once more, when the events that are on their way have been. */
 void watch_unsure(struct watch_pipe *p, uint32_t dir);
+
+/*
+ * What is known of that name is not there.  An event that is on its way may say where it went; when none
+ * does, it was deleted, and the event came before others (watch_fanotify.c).
+ */
+void watch_absent(struct watch_pipe *p, uint32_t entry);
+
+/*
+ * All events were looked at: what was not sure then may be now.  Where the reason is not known to the
+ * kernel, such as a directory above the root that was renamed, it is tried ever more rarely.
+ */
+bool watch_try_unsure(struct watch_pipe *p);
+/* That scan is over. */
+void watch_end_try(struct watch_pipe *p);
 
 /* To be left out? */
 bool watch_ignores(const struct watch_pipe *p, const char *path, bool dir);

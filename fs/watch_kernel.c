@@ -13,16 +13,27 @@
 /* More than any queue of the kernel holds: somebody writes faster than we read. */
 #define DRAIN_MAX (64u << 20)
 
+void watch_kernel_init(struct watch_kernel *k)
+{
+	k->wait_fd = k->fd = k->root_fd = k->epoll_fd = -1;
+}
+
 int watch_kernel_start(
 	struct watch_kernel *k, const struct watch_backend *backend, struct failure *f)
 {
+	int err;
+
 	k->backend = backend;
 	k->buf = xmalloc(WATCH_READ_MAX);
-	return backend->start(k, f);
+	err = backend->start(k, f);
+	k->wait_fd = k->epoll_fd >= 0 ? k->epoll_fd : k->fd;
+	return err;
 }
 
 void watch_kernel_stop(struct watch_kernel *k)
 {
+	fd_close(&k->epoll_fd);
+	fd_close(&k->root_fd);
 	fd_close(&k->fd);
 	free(k->buf);
 	k->buf = NULL;

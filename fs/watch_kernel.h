@@ -44,17 +44,24 @@ extern const struct watch_backend watch_inotify, watch_fanotify;
 
 struct watch_kernel {
 	const struct watch_backend *backend;
-	int fd; /* readable when there are events */
+	int wait_fd; /* readable when there are events */
 	/* Is anybody interested in such changes? */
 	bool modified, attributes;
 
 	/* private */
+	int fd;       /* inotify or fanotify */
+	int root_fd;  /* beside fanotify, inotify for what becomes of the root; or -1 */
+	int epoll_fd; /* of the two, or -1 */
+	uint64_t root_key;
 	char *buf;
 	uint64_t marked[WATCH_MARKED_MAX]; /* file systems */
 	size_t n_marked;
 };
 
-/* The fields under private are zeroed, `fd` is -1.  watch_kernel_stop in any case. */
+/* K is zeroed. */
+void watch_kernel_init(struct watch_kernel *k);
+
+/* Then watch_kernel_stop in any case. */
 MUST_CHECK int watch_kernel_start(
 	struct watch_kernel *k, const struct watch_backend *backend, struct failure *f);
 void watch_kernel_stop(struct watch_kernel *k);

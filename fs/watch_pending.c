@@ -20,8 +20,12 @@ int watch_tell_pending(struct watch_pipe *p, uint32_t entry)
 	if (!(flags & (PICTURE_MODIFIED | PICTURE_ATTRIBUTES)))
 		return 0;
 	if (watch_look(p, entry, &st) == 0 && st.dir == is_dir(p, entry) &&
-		(e->id == st.id || !e->id))
+		(e->id == st.id || !e->id)) {
+		/* What was written meanwhile is taken over, so it is told, whether an event comes or not. */
+		if (!st.dir && e->id && st.size != e->size)
+			flags |= PICTURE_MODIFIED;
 		watch_set_stat(p, entry, &st);
+	}
 	if (flags & PICTURE_ATTRIBUTES)
 		err = watch_tell(p, WATCH_ATTRIBUTES, entry);
 	if (!err && flags & PICTURE_MODIFIED)

@@ -39,6 +39,7 @@ enum picture_flags {
 	PICTURE_SEEN = 1u << 8,    /* while its directory is read */
 	PICTURE_UNSURE = 1u << 9,  /* a directory that is to be read again */
 	PICTURE_BARRED = 1u << 10, /* one that cannot be read */
+	PICTURE_ABSENT = 1u << 11, /* was not there when it was looked at; an event may say why */
 };
 
 struct picture_entry {

@@ -16,11 +16,6 @@
  */
 #define FROM_WAIT_US 50000u
 
-/* A directory that could not be read is tried again, and again more and more rarely. */
-#define UNSURE_FIRST_US  10000u
-#define UNSURE_LAST_US   1000000u
-#define UNSURE_FORGET_US 1000000u
-
 #define PATH_BYTES_MAX (1u << 20) /* a frame holds no longer one */
 
 /* An event as it lies in the queue, its two names behind it. */
@@ -67,6 +62,7 @@ void watch_pipe_feed(struct watch_pipe *p, const struct watch_event *ev)
 	memcpy(at + sizeof(q), ev->name, ev->name_len);
 	memcpy(at + sizeof(q) + ev->name_len, ev->to_name, ev->to_len);
 	buf_commit(&p->queue, len);
+	p->asked = false;
 }
 
 /* The event at OFFSET: its length, 0 where there is none. */
@@ -184,6 +180,11 @@ static int on_appeared(struct watch_pipe *p, const struct target *t, bool dir, b
 
 	if (t->ignored)
 		return 0;
+	if (t->entry && !moved && picture_at(&p->picture, t->entry)->flags & PICTURE_ABSENT) {
+		/* That was gone before. */
+		watch_removal_begin(p, t->entry, false, false);
+		return AGAIN;
+	}
 	there = look_at(p, t, &st) == 0;
 	if (!there)
 		st.dir = dir;       /* gone again, as an event will tell */
@@ -215,6 +216,7 @@ static int on_appeared(struct watch_pipe *p, const struct target *t, bool dir, b
 		watch_set_stat(p, t->entry, &st);
 	if (!moved)
 		return watch_mark(p, t->entry, PICTURE_MODIFIED);
+	picture_at(&p->picture, t->entry)->flags &= (uint16_t)~PICTURE_ABSENT;
 	picture_at(&p->picture, t->entry)->flags |= PICTURE_NEW | PICTURE_REPLACED;
 	watch_scan_begin(p, t->entry, false);
 	return 0;
@@ -230,6 +232,7 @@ static int on_disappeared(struct watch_pipe *p, const struct target *t)
 /* What is known of that name is not to be relied upon. */
 static int on_check(struct watch_pipe *p, const struct target *t)
 {
+	const struct picture_entry *e;
 	struct watch_stat st;
 	int err;
 
@@ -237,7 +240,7 @@ static int on_check(struct watch_pipe *p, const struct target *t)
 		return 0;
 	err = look_at(p, t, &st);
 	if (err == -ENOENT || err == -ENOTDIR)
-		return on_disappeared(p, t);
+		watch_absent(p, t->entry);
 	if (err)
 		return 0;
 	if (!t->entry || st.dir != is_dir(p, t->entry) ||
@@ -245,6 +248,10 @@ static int on_check(struct watch_pipe *p, const struct target *t)
 		p->doubt |= st.dir;
 		return on_appeared(p, t, st.dir, false);
 	}
+	/* What was written may have been told before, as of another file with that name. */
+	e = picture_at(&p->picture, t->entry);
+	if (!st.dir && (st.mtime_ns != e->mtime_ns || st.size != e->size))
+		return watch_mark(p, t->entry, PICTURE_MODIFIED);
 	return 0;
 }
 
@@ -617,37 +624,6 @@ static int end_rescan(struct watch_pipe *p)
 	return 0;
 }
 
-/*
- * All events were looked at: what was not sure then may be now.  Where the reason is not known to the
- * kernel, such as a directory above the root that was renamed, it is tried ever more rarely.
- */
-static bool try_unsure(struct watch_pipe *p)
-{
-	uint64_t now = p->ops->now_us(p->ctx);
-
-	if (!p->unsure && !p->doubt)
-		return false;
-	if (now < p->unsure_at_us) {
-		p->wait_us = MIN(p->wait_us, p->unsure_at_us);
-		return false;
-	}
-	if (!p->unsure_wait_us || now > p->unsure_at_us + UNSURE_FORGET_US)
-		p->unsure_wait_us = UNSURE_FIRST_US;
-	p->unsure_since_us = now;
-	watch_scan_unsure(p);
-	return true;
-}
-
-/* The next try is not soon after, and much longer after than this one took. */
-static void end_try(struct watch_pipe *p)
-{
-	uint64_t now = p->ops->now_us(p->ctx);
-
-	p->unsure_at_us = now + MAX(p->unsure_wait_us, 10 * (now - p->unsure_since_us));
-	p->unsure_wait_us = MIN(2 * p->unsure_wait_us, UNSURE_LAST_US);
-	p->unsure_since_us = 0;
-}
-
 static bool is_due(const struct watch_pipe *p)
 {
 	return p->pending.n && p->pending.at[p->pending.first].due_us <= p->ops->now_us(p->ctx);
@@ -665,7 +641,7 @@ static int step(struct watch_pipe *p)
 	if (p->scan.at)
 		return watch_scan_step(p);
 	if (p->unsure_since_us)
-		end_try(p);
+		watch_end_try(p);
 	if (!p->ready) {
 		p->ready = true;
 		return PIPE_READY;
@@ -684,7 +660,7 @@ static int step(struct watch_pipe *p)
 	err = next_event(p);
 	if (err != WAIT)
 		return err;
-	return !buf_len(&p->queue) && try_unsure(p) ? 0 : PIPE_IDLE;
+	return !buf_len(&p->queue) && watch_try_unsure(p) ? 0 : PIPE_IDLE;
 }
 
 int watch_pipe_run(struct watch_pipe *p)

@@ -170,11 +170,13 @@ struct watch_pipe {
 		uint32_t top, at;
 		bool quiet, reborn;
 	} removal;
-	/* Directories that could not be read while events about them were on their way. */
+	/* Directories that could not be read while events about them were on their way, absent names. */
 	bool unsure;
+	bool asked; /* the kernel, for more: nothing was fed since */
 	/* Events and what was read ahead of them got into each other's way: all is compared once more. */
 	bool doubt;
 	uint64_t unsure_wait_us, unsure_at_us; /* when that is tried once more */
+	uint64_t absent_until_us;              /* not before then: events may be a little late */
 	uint64_t unsure_since_us;              /* since when it is being tried; 0: it is not */
 	/* Names to be looked at next. */
 	struct watch_check {

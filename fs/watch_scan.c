@@ -72,12 +72,6 @@ int watch_look(struct watch_pipe *p, uint32_t entry, struct watch_stat *st)
 	return place_of(p, entry, &at) ? p->ops->look(p->ctx, &at, st) : -ENAMETOOLONG;
 }
 
-void watch_unsure(struct watch_pipe *p, uint32_t dir)
-{
-	picture_at(&p->picture, dir)->flags |= PICTURE_UNSURE;
-	p->unsure = true;
-}
-
 bool watch_ignores(const struct watch_pipe *p, const char *path, bool dir)
 {
 	return p->o.ignore && p->o.ignore->n && glob_ignored(p->o.ignore, path + 1, dir);
@@ -479,6 +473,19 @@ static int take_over(struct watch_pipe *p, uint32_t earlier, uint32_t fresh)
 	return err;
 }
 
+/* No event said what became of ENTRY, which was not there. */
+static bool is_back(struct watch_pipe *p, uint32_t entry)
+{
+	struct watch_stat st;
+	int err;
+
+	picture_at(&p->picture, entry)->flags &= (uint16_t)~PICTURE_ABSENT;
+	err = watch_look(p, entry, &st);
+	if (err == -ESTALE)
+		watch_unsure(p, picture_at(&p->picture, entry)->parent);
+	return err != -ENOENT && err != -ENOTDIR;
+}
+
 int watch_scan_step(struct watch_pipe *p)
 {
 	uint32_t at = p->scan.at, top = p->scan.top, earlier = 0;
@@ -494,6 +501,11 @@ int watch_scan_step(struct watch_pipe *p)
 	}
 	if (flags & PICTURE_REBORN) {
 		watch_removal_begin(p, at, p->scan.quiet, true);
+		return 0;
+	}
+	if (flags & PICTURE_ABSENT && !is_back(p, at)) {
+		p->scan.at = picture_skip(&p->picture, at, top);
+		watch_removal_begin(p, at, p->scan.quiet, false);
 		return 0;
 	}
 	if (into)

@@ -1,6 +1,7 @@
 """fs.watch: each kind of change, of each kind of file, and what tells of it. The backends are told apart by nothing."""
 
 import ctypes
+from pathlib import Path
 
 import pytest
 
@@ -190,6 +191,35 @@ def test_what_is_soon_over_is_told(scene):
     scene.matches(watch)
     assert [step for step in watch.short() if step[0] != "modified"] == [
         ("created", "f"), ("renamed", "g"), ("deleted", "g"), ("created", "d"), ("renamed", "e"), ("deleted", "e")]
+
+
+@heavy
+def test_what_one_process_is_soon_over_with(scene):
+    """The kernel may make one event of several that a process causes under one name."""
+    scene.sh("echo x >old; mkdir was")
+    watch = scene.watch()
+    at = lambda name: Path(scene.path(name))
+    with held(scene.agent):
+        at("f").touch()
+        at("f").rename(at("g"))
+        at("g").rename(at("h"))
+        at("h").unlink()
+        at("d").mkdir()
+        at("d").rename(at("e"))
+        at("e").rmdir()
+        at("brief").touch()
+        at("brief").unlink()
+        at("old").rename(at("older"))
+        at("older").unlink()
+        at("was").rename(at("been"))
+        at("been").rmdir()
+    scene.matches(watch)
+    steps = [step for step in watch.short() if step[0] not in ("modified", "attributes")]
+    assert [step for step in steps if step[1] == "brief"] == [("created", "brief"), ("deleted", "brief")]
+    assert [step for step in steps if step[1] != "brief"] == [
+        ("created", "f"), ("renamed", "g"), ("renamed", "h"), ("deleted", "h"),
+        ("created", "d"), ("renamed", "e"), ("deleted", "e"),
+        ("renamed", "older"), ("deleted", "older"), ("renamed", "been"), ("deleted", "been")]
 
 
 @heavy

@@ -67,6 +67,83 @@ static void test_rename_across_reads(void **state)
 	fake_free(f);
 }
 
+/* Look whether what is known of that name below the root is so: fanotify merges what it tells. */
+static void tell_check(struct fake *f, const char *name)
+{
+	fake_tell(f, WATCH_CHECK, 0, name, false, 0);
+}
+
+/* What is not there any more is told of as events say, which may come a little later. */
+static void test_absent_name(void **state)
+{
+	struct fake *f = started();
+
+	(void)state;
+	fake_create(f, "/a");
+	tell_check(f, "a");
+	fake_rename(f, "/a", "/b");
+	tell_check(f, "b");
+	fake_remove(f, "/b");
+	fake_deliver(f, 2);
+	assert_int_equal(fake_run(f), PIPE_IDLE);
+	assert_string_equal(f->log, "created /a\n");
+	fake_pass(f, 10);
+	assert_int_equal(fake_run(f), PIPE_IDLE); /* the kernel is asked once more */
+	assert_true(f->pipe.wait_us <= f->now_us);
+	assert_string_equal(fake_settle(f), "renamed /a /b\ndeleted /b\n");
+	fake_free(f);
+}
+
+/* No event comes, or one that is of another file with that name. */
+static void test_absent_for_good(void **state)
+{
+	struct fake *f = started();
+
+	(void)state;
+	fake_create(f, "/a");
+	fake_mkdir(f, "/d");
+	fake_create(f, "/d/x");
+	fake_settle(f);
+	f->silent = true;
+	fake_remove(f, "/a");
+	fake_remove(f, "/d/x");
+	fake_remove(f, "/d");
+	f->silent = false;
+	tell_check(f, "a");
+	tell_check(f, "d");
+	f->log_len = 0;
+	f->log[0] = '\0';
+	fake_deliver(f, SIZE_MAX);
+	assert_int_equal(fake_run(f), PIPE_IDLE);
+	assert_string_equal(f->log, "");
+	fake_create(f, "/a");
+	assert_string_equal(fake_settle(f), "deleted /a\ncreated /a\ndeleted /d/x\ndeleted /d/\n");
+	assert_int_equal(f->pipe.watches, 1);
+	fake_free(f);
+}
+
+/* Written unheard of, and seen for another reason. */
+static void test_written_unheard_of(void **state)
+{
+	struct fake *f = started();
+
+	(void)state;
+	fake_create(f, "/a");
+	fake_create(f, "/b");
+	fake_settle(f);
+	f->silent = true;
+	fake_write(f, "/a");
+	fake_write(f, "/b");
+	f->silent = false;
+	tell_check(f, "a");
+	fake_chmod(f, "/b");
+	assert_string_equal(fake_settle(f), "modified /a\nattributes /b\nmodified /b\n");
+	tell_check(f, "a");
+	tell_check(f, "b");
+	assert_string_equal(fake_settle(f), "");
+	fake_free(f);
+}
+
 static void test_half_a_rename(void **state)
 {
 	struct fake *f = started();
@@ -519,6 +596,9 @@ int main(void)
 		cmocka_unit_test(test_created_then_modified_once),
 		cmocka_unit_test(test_order_of_a_path),
 		cmocka_unit_test(test_rename_across_reads),
+		cmocka_unit_test(test_absent_name),
+		cmocka_unit_test(test_absent_for_good),
+		cmocka_unit_test(test_written_unheard_of),
 		cmocka_unit_test(test_half_a_rename),
 		cmocka_unit_test(test_renamed_directory),
 		cmocka_unit_test(test_new_directory),

@@ -284,6 +284,8 @@ def run(changes):
             os.chmod(path, 0o600 + i % 64)
         elif kind == "rename":
             os.rename(path, rest[0])
+            if os.path.lexists(path):   # two names of one file: rename(2) leaves both
+                os.unlink(path)
         elif kind == "exchange":
             exchange(path, rest[0])
         elif kind == "unlink":
