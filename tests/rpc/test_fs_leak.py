@@ -71,7 +71,8 @@ def test_many_clients_that_do_not_read(daemon, tmp_path, hash):
     for c in clients:
         c.close()
     assert grown < (4 if hash else 1) * slack(), f"grew by {grown >> 10} KiB"
-    assert open_fds <= 50 * (2 if hash else 6), "a connection, a file, and two pipes"
+    # The other's may not be closed yet.
+    assert open_fds <= 50 * (2 if hash else 6) + 6, "a connection, a file, and two pipes"
     eventually(lambda: daemon.fds() <= fds, "all is closed")
 
 
