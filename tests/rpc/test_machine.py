@@ -1,4 +1,4 @@
-"""What changes the machine, as far as it is refused; what it does is tested in tests/vm/test_machine.py."""
+"""What changes the machine, as far as it is refused; what it does is tested in tests/vm/test_guest_machine.py."""
 
 import pytest
 

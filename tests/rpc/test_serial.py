@@ -16,7 +16,7 @@ from guestctl import Ctl
 from line import encode, line_client
 from support import BIN, NUMBERS, error_of, eventually, numbers
 
-pytestmark = pytest.mark.local  # lines of the VM are tested in tests/vm/test_serial.py
+pytestmark = pytest.mark.local  # lines of the VM are tested in tests/vm/test_serial_line.py
 
 SERIAL_MAX_FRAME = 16 << 10
 
