@@ -265,7 +265,7 @@ static void export_end(struct work *w)
 
 static const struct steps export_steps = {
 	.state_size = sizeof(struct export),
-	.block = 2 * BLOCK_MAX, /* half the wake-ups of one */
+	.block = (size_t)2 * BLOCK_MAX, /* half the wake-ups of one */
 	.step = export_step,
 	.end = export_end,
 };
