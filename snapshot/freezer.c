@@ -145,6 +145,13 @@ static void wait_for_thaw(void)
 	}
 }
 
+/* Whoever has taken the list thaws it, without the mutex: the loop must not wait for a disk. */
+static void take_filesystems(struct filesystems *list)
+{
+	*list = freezer.filesystems;
+	freezer.filesystems.n = 0;
+}
+
 static void *run(void *arg)
 {
 	struct filesystems list = {.n = 0};
@@ -161,9 +168,12 @@ static void *run(void *arg)
 		enter(FROZEN);
 		wait_for_thaw();
 		freezer.state = THAWING;
-		filesystems_thaw(&freezer.filesystems);
+		take_filesystems(&list);
+		pthread_mutex_unlock(&freezer.mutex);
+		filesystems_thaw(&list);
 		if (freezer.plan.processes)
 			thaw_processes();
+		pthread_mutex_lock(&freezer.mutex);
 	}
 	enter(THAWED);
 	pthread_mutex_unlock(&freezer.mutex);
@@ -172,9 +182,12 @@ static void *run(void *arg)
 
 void freezer_thaw_filesystems(void)
 {
+	struct filesystems list;
+
 	pthread_mutex_lock(&freezer.mutex);
-	filesystems_thaw(&freezer.filesystems);
+	take_filesystems(&list);
 	pthread_mutex_unlock(&freezer.mutex);
+	filesystems_thaw(&list);
 }
 
 /* The calls */

@@ -5,10 +5,8 @@ import pytest
 from support import error_of
 
 
+@pytest.mark.local  # there it is PID 1
 def test_shutdown_is_for_pid_1(client):
-    client.hello()
-    if client.call("system.info")["init"]:
-        return
     error = error_of(client.call, "system.shutdown", {"mode": "poweroff"})
     assert error.code == "unsupported" and "force" in error.message
     assert client.call("system.ping")["time_us"] > 0
