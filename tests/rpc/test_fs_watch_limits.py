@@ -241,7 +241,8 @@ def test_a_client_that_does_not_read(scene):
     scene.matches(watch, 2 * LONG)
     if not REMOTE:
         brackets(watch)
-        assert not other.overflows
+        # A sanitizer makes the agent slower than the storm; what it then tells is true all the same.
+        assert not other.overflows or sanitized()
     scene.sh("mkdir w/after; : >w/after/f")
     scene.matches(watch)
     assert scene.path("w/after/f") in watch.told("created")
@@ -255,7 +256,7 @@ def test_a_client_that_never_reads_is_no_burden(scene):
         watch = scene.watch()
         storm(scene, 8000 if not REMOTE else 800, "x", watch)
         scene.matches(watch, LONG)
-        assert not watch.overflows
+        assert not watch.overflows or sanitized()
     scene.sh("rm -r x")
     scene.matches(watch, LONG)
 
