@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guestd/end.h"
 #include "vsock/port.h"
 
 #define DEFAULT_FILE "/etc/guestd.conf"
@@ -389,7 +390,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	conf.watch_backend = "auto";
 	peer_policy_init(&conf.peers);
 	if (set_listen("vsock:1024", &why) ||
-		(getpid() == 1 && port_virtio_exists() &&
+		(agent_is_init() && port_virtio_exists() &&
 			set_listen("serial:/dev/virtio-ports/guestd.0", &why)))
 		return 1;
 	if (read_options(argc, argv, false, &file, action, &why))

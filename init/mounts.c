@@ -116,3 +116,9 @@ void mounts_all(void)
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
 		link_one(&links[i]);
 }
+
+void mounts_share(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+		log_warn("init", "cannot share the mounts err=%s", strerror(errno));
+}

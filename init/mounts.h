@@ -15,4 +15,10 @@ void mounts_dev(void);
  */
 void mounts_all(void);
 
+/*
+ * What is mounted from now on appears in the mount namespaces of containers, too, as where systemd
+ * is the init: they expect it.  Not before a root is moved, which the kernel then refuses.
+ */
+void mounts_share(void);
+
 #endif
