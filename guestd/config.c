@@ -21,11 +21,20 @@
 #define FILE_MAX  (64u << 10)
 #define TOKEN_MAX 4096u
 
+/* Names of ttys are short. */
+#define CONSOLE_MAX 63u
+
 static struct config conf;
 
 const struct config *config(void)
 {
 	return &conf;
+}
+
+void config_set_cgroup(const char *path)
+{
+	if (strcmp(conf.cgroup, "auto") == 0)
+		conf.cgroup = path;
 }
 
 struct why {
@@ -192,6 +201,24 @@ static int set_watch_backend(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_console(const char *value, struct why *why)
+{
+	bool path = strncmp(value, "/dev/", 5) == 0;
+
+	if (!*value || (!path && strchr(value, '/')) || strlen(value) > CONSOLE_MAX)
+		return bad(why, "console is a tty, ttyS0 or /dev/ttyS0, not %.100s", value);
+	conf.console = xstrdup(value);
+	return 0;
+}
+
+static int set_handoff(const char *value, struct why *why)
+{
+	if (*value != '/')
+		return bad(why, "handoff is an absolute path, not %s", value);
+	conf.handoff = xstrdup(value);
+	return 0;
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -222,6 +249,9 @@ static const struct key {
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
 		set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
+	{"console", "TTY", "as PID 1: a shell on this tty, without a login", set_console},
+	{"handoff", "PATH", "as PID 1: the init that becomes it when the guest is set up",
+		set_handoff},
 };
 
 void config_print_options(void)

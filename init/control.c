@@ -104,6 +104,12 @@ void control_tell_ended(pid_t pid, int status)
 		log_debug("init", "the agent was not told of an end pid=%d", (int)pid);
 }
 
+void control_leave(void)
+{
+	fd_close(&ours);
+	fd_close(&theirs);
+}
+
 /* The agent */
 
 void control_join(void)

@@ -39,6 +39,9 @@ bool control_asked(struct control_plan *plan);
 /* PID, which is neither agent nor ours, was reaped. */
 void control_tell_ended(pid_t pid, int status);
 
+/* In a child that is not the agent: it has no part in it. */
+void control_leave(void);
+
 /* In the agent.  Thread: loop. */
 
 /* First thing after the fork. */

@@ -8,7 +8,9 @@
 #include "guestd/area.h"
 
 #include "base/log.h"
+#include "guestd/config.h"
 #include "guestd/end.h"
+#include "guestd/identity.h"
 #include "init/control.h"
 #include "init/early.h"
 #include "init/end.h"
@@ -37,6 +39,13 @@ static void init_pid1_run(int (*agent)(void), char **argv)
 	supervise(agent, argv);
 }
 
+static int init_start(void)
+{
+	if (control_is_there())
+		identity_set_console(config()->console);
+	return control_start();
+}
+
 static void init_stop(void)
 {
 	control_stop();
@@ -49,6 +58,6 @@ AREA(init) = {
 	.name = "init",
 	.pid1 = init_pid1,
 	.pid1_run = init_pid1_run,
-	.start = control_start,
+	.start = init_start,
 	.stop = init_stop,
 };

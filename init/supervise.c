@@ -22,9 +22,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "guestd/config.h"
 #include "guestd/end.h"
+#include "init/console.h"
 #include "init/control.h"
 #include "init/end.h"
+#include "init/handoff.h"
 #include "init/oom.h"
 #include "init/respawn.h"
 
@@ -44,6 +47,7 @@ static struct {
 	int (*run)(void);
 	struct respawn agent;
 	int signal_fd;
+	bool beside; /* process 1 is another one now: its end is not ours */
 	bool ending;
 	uint64_t end_us; /* when the agent has had its time to end */
 } sup = {
@@ -58,6 +62,7 @@ NORETURN static void be_agent(void)
 	fd_close(&sup.signal_fd);
 	control_join();
 	oom_set(OOM_DEFAULT);
+	prctl(PR_SET_NAME, "guestd"); /* which the kernel names where it crashes */
 	/* The kernel counts lines by descriptor: ours would be lost among the agent's. */
 	log_to_kmsg();
 	exit(sup.run());
@@ -145,7 +150,7 @@ static void reap(void)
 			stopped(pid);
 		else if (pid == sup.agent.pid)
 			agent_ended(status);
-		else
+		else if (!console_ended(pid, clock_mono_us()))
 			control_tell_ended(pid, status);
 	}
 }
@@ -182,7 +187,8 @@ static void read_signals(void)
 	while (read(sup.signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		struct control_plan plan;
 
-		if (!plan_of((int)info.ssi_signo, &plan))
+		if (!plan_of((int)info.ssi_signo, &plan) ||
+			(sup.beside && info.ssi_signo != SIGTERM))
 			continue;
 		log_info("init", "asked to end signal=%d from=%d", (int)info.ssi_signo,
 			(int)info.ssi_pid);
@@ -204,8 +210,13 @@ static void watch_signals(void)
 
 NORETURN static void finish(void)
 {
-	if (sup.agent.pid)
+	if (sup.agent.pid) {
 		log_error("init", "the agent does not end pid=%d", (int)sup.agent.pid);
+		kill(sup.agent.pid, SIGKILL);
+	}
+	console_hang_up();
+	if (sup.beside)
+		exit(0);
 	end_machine();
 	for (;;)
 		pause(); /* neither off nor restarted: nothing is left to do */
@@ -226,6 +237,8 @@ static void wait_for_something(uint64_t now)
 
 	if (!sup.agent.pid && !sup.ending)
 		due = MIN(due, sup.agent.due_us);
+	if (!sup.ending)
+		due = MIN(due, console_due_us());
 	if (sup.signal_fd < 0)
 		due = MIN(due, now + 1000 * LOOK_MS);
 	(void)poll(fds, ARRAY_LEN(fds), due == UINT64_MAX ? -1 : until_ms(due, now));
@@ -233,10 +246,16 @@ static void wait_for_something(uint64_t now)
 
 NORETURN void supervise(int (*run)(void), char **argv)
 {
-	(void)argv;
 	sup.run = run;
-	if (!run)
+	if (run && config()->handoff && handoff(config()->handoff, argv)) {
+		sup.beside = true;
+		agent_hand_over();
+	}
+	console_init(config()->console);
+	if (!run) {
 		sup.agent.due_us = UINT64_MAX;
+		sup.ending = !console_is_on();
+	}
 	prctl(PR_SET_DUMPABLE, 0); /* what is secret of the configuration is here, too */
 	oom_set(OOM_NEVER);
 	watch_signals();
@@ -247,6 +266,8 @@ NORETURN void supervise(int (*run)(void), char **argv)
 			finish();
 		if (!sup.ending && !sup.agent.pid && now >= sup.agent.due_us)
 			start_agent(now);
+		if (!sup.ending && now >= console_due_us())
+			console_start(now);
 		wait_for_something(now);
 		read_signals();
 		listen_to_agent();
