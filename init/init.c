@@ -16,18 +16,24 @@
 #include "init/end.h"
 #include "init/modules.h"
 #include "init/mounts.h"
+#include "init/nodes.h"
 #include "init/supervise.h"
 #include "init/tune.h"
 
 static void init_pid1(void)
 {
-	mounts_dev();
+	bool devtmpfs = mounts_dev();
+
+	if (!devtmpfs)
+		nodes_make("/dev"); /* the console, for one */
 	/* Before anything opens a file that it keeps. */
 	early_fds();
 	log_to_kmsg();
 	early_process();
 	mounts_all();
 	modules_load();
+	if (!devtmpfs) /* with those of drivers */
+		nodes_make("/dev");
 	tune_kernel();
 	tune_loopback();
 }

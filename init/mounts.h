@@ -6,8 +6,13 @@
 #ifndef INIT_MOUNTS_H
 #define INIT_MOUNTS_H
 
-/* Mounts /dev alone: without it there is nothing to log to. */
-void mounts_dev(void);
+#include <stdbool.h>
+
+/*
+ * Mounts /dev alone: without it there is nothing to log to.  False where the kernel does not know
+ * devtmpfs: there is an empty tmpfs then, and somebody has to make nodes in it.
+ */
+bool mounts_dev(void);
 
 /*
  * Mounts what is not mounted yet and makes the links in /dev.  A failure is logged and the rest
