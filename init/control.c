@@ -7,13 +7,18 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "guestd/end.h"
 #include "guestd/loop.h"
 #include "guestd/orphans.h"
 
 /* Per turn of the loop: a storm of ends does not keep it from its connections. */
 #define READ_AT_ONCE 64
 
-enum kind { SAY_END = 1, SAY_ENDED };
+enum kind {
+	SAY_END = 1, /* either way */
+	SAY_DONE,    /* the agent */
+	SAY_ENDED    /* process 1 */
+};
 
 /* Both ends are of one program: no bytes of another. */
 struct message {
@@ -23,8 +28,9 @@ struct message {
 	int status;
 };
 
-static int ours = -1;   /* process 1's end, in process 1 */
-static int theirs = -1; /* the agent's end */
+static int ours = -1;     /* process 1's end, in process 1 */
+static int theirs = -1;   /* the agent's end */
+static bool machine_ends; /* in the agent */
 static struct ev_io io;
 
 static int say(int fd, const struct message *m)
@@ -74,21 +80,30 @@ int control_fd(void)
 	return ours;
 }
 
-bool control_asked(struct control_plan *plan)
+enum control_said control_hear(struct control_plan *plan)
 {
 	struct message m;
-	bool asked = false;
-	int heard = -EAGAIN;
+	int heard = ours < 0 ? -EAGAIN : hear(ours, &m);
 
-	while (ours >= 0 && (heard = hear(ours, &m)) > 0) {
-		if (m.kind == SAY_END) {
-			*plan = m.plan;
-			asked = true;
-		}
-	}
 	if (heard == 0)
 		fd_close(&ours);
-	return asked;
+	if (heard <= 0)
+		return SAID_NOTHING;
+	if (m.kind == SAY_DONE)
+		return SAID_DONE;
+	*plan = m.plan;
+	return SAID_END;
+}
+
+int control_tell_end(void)
+{
+	struct message m;
+
+	if (ours < 0)
+		return -ENOTCONN;
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_END;
+	return say(ours, &m);
 }
 
 void control_tell_ended(pid_t pid, int status)
@@ -126,6 +141,10 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	for (int i = 0; i < READ_AT_ONCE && (heard = hear(w->fd, &m)) > 0; i++) {
 		if (m.kind == SAY_ENDED)
 			orphans_ended(m.pid, m.status);
+		if (m.kind == SAY_END) {
+			machine_ends = true;
+			agent_end("the machine ends");
+		}
 	}
 	if (heard)
 		return;
@@ -156,11 +175,29 @@ bool control_is_there(void)
 int control_ask_end(const struct control_plan *plan)
 {
 	struct message m;
+	int err;
 
 	if (theirs < 0)
 		return -ENOTCONN;
 	memset(&m, 0, sizeof(m));
 	m.kind = SAY_END;
 	m.plan = *plan;
-	return say(theirs, &m);
+	err = say(theirs, &m);
+	machine_ends = !err;
+	return err;
+}
+
+bool control_machine_ends(void)
+{
+	return machine_ends;
+}
+
+void control_done(void)
+{
+	struct message m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_DONE;
+	if (say(theirs, &m))
+		log_warn("init", "process 1 was not told that the agent is done");
 }

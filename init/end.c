@@ -58,6 +58,12 @@ static void wait_for_all(uint64_t ms)
 	}
 }
 
+void end_wait_for_children(void)
+{
+	while (waitpid(-1, NULL, 0) > 0 || errno != ECHILD)
+		;
+}
+
 static void end_all(void)
 {
 	/* Shells at a prompt pass over it: they have been hung up on, with the agent's terminals. */

@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "guestd/config.h"
-#include "guestd/end.h"
 #include "guestd/identity.h"
 #include "init/control.h"
 #include "init/early.h"
@@ -55,6 +54,10 @@ static int init_start(void)
 static void init_stop(void)
 {
 	control_stop();
+	if (control_machine_ends()) {
+		control_done();
+		end_wait_for_children();
+	}
 	/* Beside an init that is not ours, only who insisted on it. */
 	if (end_is_planned())
 		end_machine();
