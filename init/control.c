@@ -7,12 +7,17 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "guestd/end.h"
 #include "guestd/loop.h"
 #include "guestd/orphans.h"
 
 /* Per turn of the loop: a storm of ends does not keep it from its connections. */
 #define READ_AT_ONCE 64
+
+/*
+ * Of the kernel's memory, at most: a thousand ends and more, when the agent is not there to hear of
+ * them.  The usual limit is a fifth of it.
+ */
+#define QUEUE_BYTES (512u << 10)
 
 enum kind {
 	SAY_END = 1, /* either way */
@@ -28,9 +33,12 @@ struct message {
 	int status;
 };
 
-static int ours = -1;     /* process 1's end, in process 1 */
-static int theirs = -1;   /* the agent's end */
-static bool machine_ends; /* in the agent */
+static int ours = -1;   /* process 1's end, in process 1 */
+static int theirs = -1; /* the agent's end */
+
+/* In the agent. */
+static bool machine_ends;
+static void (*end_listener)(void);
 static struct ev_io io;
 
 static int say(int fd, const struct message *m)
@@ -59,7 +67,7 @@ static int hear(int fd, struct message *m)
 
 int control_renew(void)
 {
-	int pair[2];
+	int pair[2], bytes = QUEUE_BYTES;
 
 	fd_close(&ours);
 	fd_close(&theirs);
@@ -67,6 +75,7 @@ int control_renew(void)
 		return -errno;
 	ours = pair[0];
 	theirs = pair[1];
+	(void)setsockopt(ours, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	return 0;
 }
 
@@ -143,7 +152,7 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 			orphans_ended(m.pid, m.status);
 		if (m.kind == SAY_END) {
 			machine_ends = true;
-			agent_end("the machine ends");
+			end_listener();
 		}
 	}
 	if (heard)
@@ -152,8 +161,9 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	log_error("init", "the supervisor is gone: nobody will start the agent again");
 }
 
-int control_start(void)
+int control_start(void (*on_end)(void))
 {
+	end_listener = on_end;
 	if (theirs < 0)
 		return 0;
 	ev_io_init(&io, on_readable, theirs, EV_READ);

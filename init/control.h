@@ -56,8 +56,11 @@ void control_leave(void);
 /* First thing after the fork. */
 void control_join(void);
 
-/* 0 or -errno; nothing to do where nobody supervises us. */
-MUST_CHECK int control_start(void);
+/*
+ * 0 or -errno; nothing to do where nobody supervises us.  ON_END is called when the machine ends;
+ * ends of processes go to orphans.h.
+ */
+MUST_CHECK int control_start(void (*on_end)(void));
 void control_stop(void);
 
 /* Somebody forked us, and starts us again. */

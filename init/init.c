@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "guestd/config.h"
+#include "guestd/end.h"
 #include "guestd/identity.h"
 #include "init/control.h"
 #include "init/early.h"
@@ -44,11 +45,16 @@ static void init_pid1_run(int (*agent)(void), char **argv)
 	supervise(agent, argv);
 }
 
+static void on_end(void)
+{
+	agent_end("the machine ends");
+}
+
 static int init_start(void)
 {
 	if (control_is_there())
 		identity_set_console(config()->console);
-	return control_start();
+	return control_start(on_end);
 }
 
 static void init_stop(void)

@@ -38,10 +38,10 @@
 #define LONGEST_WAIT_US 5000000
 
 /* The agent says goodbye to its clients for 2 s at most, and waits for its workers. */
-#define END_MS 5000
+#define END_MS 5000ull
 
 /* Where there are no signals to wait for, we look. */
-#define LOOK_MS 1000
+#define LOOK_MS 1000ull
 
 static struct {
 	int (*run)(void);

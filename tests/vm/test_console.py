@@ -113,13 +113,17 @@ def test_a_wrong_configuration(boot):
         assert guest.vm.wait(TIMEOUT) == 0
 
 
-def test_no_shell(boot, pack):
-    """It is said once, and then there is peace."""
-    guest = boot(image=pack("--bare"), append="guestd.console=ttyS0")
-    eventually(lambda: "guestd: there is no shell in this image" in guest.vm.console(), "it says so")
-    assert guest.call("system.ping")
-    time.sleep(1)
-    assert guest.vm.console().count("no shell") == 1
+def test_no_shell_and_no_agent(boot, pack):
+    """An image with nothing in it, and an agent that cannot start: it is tried ever less often, and says why.
+
+    That there is no shell is said once.
+    """
+    guest = boot(image=pack("--bare"), append="guestd.console=ttyS0 guestd.listen=unix:/missing/socket", marker=b"again_ms=400")
+    console = guest.vm.console()
+    assert console.count("guestd: there is no shell in this image") == 1
+    assert "cannot bind /missing/socket: No such file or directory" in console
+    assert re.findall(r"the agent has ended status=1 .* again_ms=(\d+)", console)[:4] == ["0", "100", "200", "400"]
+    assert "guestd: ready" not in console
 
 
 def test_a_tty_that_does_not_work(boot):
