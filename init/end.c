@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/reboot.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,18 @@ static void end_all(void)
 	wait_for_all(KILLED_MS);
 }
 
+/*
+ * The first namespace of processes has this number (PROC_PID_INIT_INO in the kernel's proc_ns.h).  In
+ * any other one we are process 1 of a container: its mounts go with it, and the file systems behind
+ * them, which a read-only remount would be for, are somebody else's.
+ */
+static bool in_container(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != 0xEFFFFFFCu;
+}
+
 void end_machine(void)
 {
 	static const char *const names[] = {"power-off", "reboot", "halt"};
@@ -82,7 +95,8 @@ void end_machine(void)
 	log_info("init", "ending the machine mode=%s", names[plan.mode]);
 	end_all();
 	sync();
-	unmount_all();
+	if (!in_container())
+		unmount_all();
 	sync();
 	if (plan.mode == END_HALT)
 		reboot(RB_HALT_SYSTEM);

@@ -29,6 +29,7 @@
 #include "init/end.h"
 #include "init/handoff.h"
 #include "init/oom.h"
+#include "init/place.h"
 #include "init/respawn.h"
 
 /* An agent that ran for so long did start. */
@@ -263,6 +264,11 @@ NORETURN void supervise(int (*run)(void), char **argv)
 	if (run && config()->handoff && handoff(config()->handoff, argv)) {
 		sup.beside = true;
 		agent_hand_over();
+	} else {
+		const char *own = place_apart();
+
+		if (own && run)
+			config_set_cgroup(own);
 	}
 	console_init(config()->console);
 	if (!run) {
