@@ -14,6 +14,7 @@
 #include "vsock/listen.h"
 
 enum guest_kind { KIND_SANDBOX, KIND_COMPUTER };
+enum leftovers { LEFTOVERS_KEEP, LEFTOVERS_KILL };
 
 struct config {
 	struct endpoint *listen;
@@ -28,6 +29,8 @@ struct config {
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
+	enum leftovers leftovers;  /* what becomes of the processes of a dead predecessor */
+	const char **start;        /* argv of what runs once the agent is ready; NULL = nothing */
 };
 
 /* What else a command line can ask for. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,6 +19,7 @@
 #include "guestd/loop.h"
 #include "proc/cgroup.h"
 #include "proc/process_impl.h"
+#include "proc/record.h"
 
 /* How often the user files may change under a spawn before it is given up. */
 #define MAX_ATTEMPTS 5
@@ -204,6 +206,8 @@ static void on_spawned(struct spawn *s)
 		return;
 	}
 	note_account(p, s);
+	if (s->at_root)
+		record_write(p); /* cwd is another one */
 	launch_free_spawn(p);
 	p->state = PROCESS_RUNNING;
 	connect_streams(p);
@@ -257,6 +261,12 @@ static void on_oom(void *owner, uint64_t n)
 
 static const struct cgroup_ops cgroup_ops = {.emptied = on_cgroup_emptied, .oom = on_oom};
 
+void launch_hold_cgroup(struct process *p, struct cgroup *cg)
+{
+	p->cgroup = cg;
+	cgroup_hold(cg, &cgroup_ops, p);
+}
+
 /* 0, or F is filled. */
 static int make_cgroup(struct process *p, struct spawn *s, struct failure *f)
 {
@@ -264,6 +274,23 @@ static int make_cgroup(struct process *p, struct spawn *s, struct failure *f)
 	p->cgroup = cgroup_new(&p->spec->limits.values, &cgroup_ops, p, f);
 	s->cgroup = p->cgroup ? cgroup_fd(p->cgroup) : -1;
 	return f->err;
+}
+
+/* By which a successor recognizes the pipe. */
+static uint64_t inode_of(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+static void note_pipes(struct process *p)
+{
+	const struct process_pipes *t = &p->pipes;
+
+	p->birth.pipe[0] = p->in.ending ? 0 : inode_of(t->in[1]);
+	p->birth.pipe[1] = inode_of(t->out[0]);
+	p->birth.pipe[2] = inode_of(t->err[0]);
 }
 
 /* 0 or -errno. */
@@ -276,7 +303,9 @@ static int start_child(struct process *p, struct spawn *s)
 	s->done = on_spawned;
 	p->exit.started_us = clock_real_us();
 	p->started_mono_us = clock_mono_us();
+	p->birth.cloned_us[0] = clock_boot_us();
 	pid = spawn_start(s);
+	p->birth.cloned_us[1] = clock_boot_us();
 	fd_close(&t->in[0]);
 	fd_close(&t->out[1]);
 	fd_close(&t->err[1]);
@@ -285,6 +314,10 @@ static int start_child(struct process *p, struct spawn *s)
 	process_set_pid(p, pid);
 	child_register(&p->child, pid);
 	stop_arm_timeout(p);
+	if (p->cgroup) {
+		note_pipes(p);
+		record_write(p);
+	}
 	return 0;
 }
 

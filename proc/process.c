@@ -17,7 +17,9 @@
 #include "guestd/identity.h"
 #include "guestd/req.h"
 #include "proc/artifacts.h"
+#include "proc/boot.h"
 #include "proc/cgroup.h"
+#include "proc/found.h"
 #include "proc/inbox.h"
 #include "proto/limits.h"
 
@@ -88,6 +90,7 @@ static void bury(struct grave *grave)
 	tree_fini(&p->tree);
 	order_fini(&p->order);
 	artifacts_free(p->artifacts);
+	found_free(p->found);
 	params_free(p->params);
 	free(p->account);
 	free(p->user);
@@ -377,8 +380,10 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	p->exit.usage = *usage;
 	processes.ended_us += cpu_us(usage);
 	activity_touch();
-	p->exit.exited_us = clock_real_us();
-	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
+	if (!p->exit.exited_us) { /* else it had ended before it was found */
+		p->exit.exited_us = clock_real_us();
+		p->exit.duration_us = clock_mono_us() - p->started_mono_us;
+	}
 	p->exit.oom_killed = p->cgroup && cgroup_oom_kills(p->cgroup) > 0;
 	ev_timer_stop(loop_ev(), &p->timeout);
 	fd_close(&p->tty.slave);
@@ -609,4 +614,10 @@ static void stop(void)
 	cgroup_stop();
 }
 
-AREA(proc) = {.name = "proc", .start = start, .stop = stop};
+static void ready(void)
+{
+	found_start();
+	boot_start();
+}
+
+AREA(proc) = {.name = "proc", .start = start, .ready = ready, .stop = stop};
