@@ -193,7 +193,7 @@ static void remove_stale(struct cgroup_base *b, const char *run_dir)
 
 		if (owner == OWNER_PREDECESSOR && !*b->name &&
 			strlen(entry->d_name) < sizeof(b->name))
-			snprintf(b->name, sizeof(b->name), "%s", entry->d_name);
+			memcpy(b->name, entry->d_name, strlen(entry->d_name) + 1);
 		else if (owner != OWNER_ALIVE && cgfs_remove(b->own, entry->d_name))
 			left++;
 	}

@@ -194,6 +194,7 @@ static void tell_started(const struct process *p)
 static void on_spawned(struct spawn *s)
 {
 	struct process *p = s->owner;
+	bool at_root;
 
 	if (s->stage == SPAWN_STALE) {
 		launch_free_spawn(p);
@@ -206,9 +207,10 @@ static void on_spawned(struct spawn *s)
 		return;
 	}
 	note_account(p, s);
-	if (s->at_root)
-		record_write(p); /* cwd is another one */
+	at_root = s->at_root;
 	launch_free_spawn(p);
+	if (at_root)
+		record_write(p); /* its cwd is another one than was noted */
 	p->state = PROCESS_RUNNING;
 	connect_streams(p);
 	tell_started(p);
