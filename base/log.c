@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 /* The kernel cuts a record of /dev/kmsg at about 1 KiB. */
 #define LINE_MAX_BYTES LOG_LINE_MAX
@@ -162,8 +163,12 @@ bool log_level_parse(const char *name, enum log_level *level)
 
 void log_to_kmsg(void)
 {
-	if (kmsg_fd < 0)
-		kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	fd_close(&kmsg_fd);
+	kmsg_fd = fd;
 }
 
 void log_line(enum log_level level, const char *component, const char *fmt, ...)

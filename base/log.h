@@ -73,7 +73,10 @@ const char *log_level_name(enum log_level level);
 /* False for a name that is none of error, warn, info, debug. */
 bool log_level_parse(const char *name, enum log_level *level);
 
-/* From now on to /dev/kmsg, where it can be opened.  Idempotent. */
+/*
+ * From now on to /dev/kmsg, where it can be opened; through a descriptor of our own, also after a
+ * fork.  While there is one thread.
+ */
 void log_to_kmsg(void);
 
 #endif

@@ -13,8 +13,12 @@ struct area {
 	const char *name;
 	/* As PID 1 only, before anything else: there may be no /dev, no descriptor 0. */
 	void (*pid1)(void);
-	/* As PID 1, instead of returning from main, which the kernel would take for a crash. */
-	void (*pid1_end)(void);
+	/*
+	 * As PID 1, with the configuration read: forks the agent, which is to call AGENT and to exit
+	 * with what it returns, and looks after it.  Does not return, which the kernel would take for
+	 * a crash.  AGENT is NULL where the configuration is wrong.  ARGV is main's.
+	 */
+	void (*pid1_run)(int (*agent)(void), char **argv);
 	/* The loop exists, no listener is open.  0 or -errno: the daemon then does not start. */
 	int (*start)(void);
 	/* All areas have started and descriptors are plenty; the listeners open next. */

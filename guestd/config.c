@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guestd/end.h"
 #include "vsock/port.h"
 
 #define DEFAULT_FILE "/etc/guestd.conf"
@@ -20,11 +21,20 @@
 #define FILE_MAX  (64u << 10)
 #define TOKEN_MAX 4096u
 
+/* Names of ttys are short. */
+#define CONSOLE_MAX 63u
+
 static struct config conf;
 
 const struct config *config(void)
 {
 	return &conf;
+}
+
+void config_set_cgroup(const char *path)
+{
+	if (strcmp(conf.cgroup, "auto") == 0)
+		conf.cgroup = path;
 }
 
 struct why {
@@ -191,6 +201,24 @@ static int set_watch_backend(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_console(const char *value, struct why *why)
+{
+	bool path = strncmp(value, "/dev/", 5) == 0;
+
+	if (!*value || (!path && strchr(value, '/')) || strlen(value) > CONSOLE_MAX)
+		return bad(why, "console is a tty, ttyS0 or /dev/ttyS0, not %.100s", value);
+	conf.console = xstrdup(value);
+	return 0;
+}
+
+static int set_handoff(const char *value, struct why *why)
+{
+	if (*value != '/')
+		return bad(why, "handoff is an absolute path, not %s", value);
+	conf.handoff = xstrdup(value);
+	return 0;
+}
+
 static int set_leftovers(const char *value, struct why *why)
 {
 	if (strcmp(value, "keep") == 0)
@@ -276,6 +304,9 @@ static const struct key {
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
 		set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
+	{"console", "TTY", "as PID 1: a shell on this tty, without a login", set_console},
+	{"handoff", "PATH", "as PID 1: the init that becomes it when the guest is set up",
+		set_handoff},
 	{"leftovers", "POLICY", "keep or kill what an agent before this one started (keep)",
 		set_leftovers},
 	{"start", "COMMAND",
@@ -479,7 +510,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	conf.watch_backend = "auto";
 	peer_policy_init(&conf.peers);
 	if (set_listen("vsock:1024", &why) ||
-		(getpid() == 1 && port_virtio_exists() &&
+		(agent_is_init() && port_virtio_exists() &&
 			set_listen("serial:/dev/virtio-ports/guestd.0", &why)))
 		return 1;
 	if (read_options(argc, argv, false, &file, action, &why))

@@ -29,6 +29,8 @@ struct config {
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
+	const char *console;       /* the tty of the debug shell; NULL = none */
+	const char *handoff;       /* the init that becomes process 1; NULL = we stay it */
 	enum leftovers leftovers;  /* what becomes of the processes of a dead predecessor */
 	const char **start;        /* argv of what runs once the agent is ready; NULL = nothing */
 };
@@ -44,6 +46,9 @@ MUST_CHECK int config_read(
 	int argc, char **argv, enum config_action *action, char *why, size_t why_len);
 
 const struct config *config(void);
+
+/* Where cgroup is "auto", it is PATH from now on, which stays.  Before the agent is forked. */
+void config_set_cgroup(const char *path);
 
 /* For --help: the options, a line each. */
 void config_print_options(void);

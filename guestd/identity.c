@@ -31,6 +31,11 @@ void identity_set_cgroups(const char *dir)
 	self.cgroups = dir;
 }
 
+void identity_set_console(const char *tty)
+{
+	self.console = tty;
+}
+
 void identity_init(void)
 {
 	unsigned char random[16];

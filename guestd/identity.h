@@ -13,6 +13,7 @@ struct identity {
 	 * has.
 	 */
 	const char *cgroups;
+	const char *console; /* the tty of the debug shell; NULL: there is none */
 };
 
 void identity_init(void);
@@ -23,5 +24,6 @@ void identity_next_epoch(void);
 
 /* An area that finds out at its start; DIR stays.  Loop thread, before a listener is open. */
 void identity_set_cgroups(const char *dir);
+void identity_set_console(const char *tty);
 
 #endif

@@ -41,6 +41,11 @@
 /* Connections, pipes of processes, files: more than the usual soft limit of 1024. */
 #define WANTED_FDS 65536
 
+/* Process 1 is this program, or was when it started the agent. */
+static struct {
+	bool first, handed_over;
+} origin;
+
 static struct {
 	int signal_fd;
 	struct ev_io signal;
@@ -141,14 +146,13 @@ static int watch_signals(void)
 	return 0;
 }
 
-/* For those who watch the console: do not connect before this line (vhost-device-vsock can wedge). */
-static void tell_console(void)
+/* For those who watch the console: do not connect before "ready" (vhost-device-vsock can wedge). */
+static void tell_console(const char *line)
 {
-	static const char marker[] = "guestd: ready\n";
 	cleanup_fd int fd = open("/dev/console", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 
-	if (fd >= 0 && fd_write_all(fd, marker, sizeof(marker) - 1) < 0)
-		log_debug("main", "the console takes no marker");
+	if (fd >= 0 && fd_write_all(fd, line, strlen(line)) < 0)
+		log_debug("main", "the console takes no line");
 }
 
 static int start(char *why, size_t why_len)
@@ -186,18 +190,57 @@ static void stop(void)
 	loop_fini();
 }
 
+bool agent_is_init(void)
+{
+	return origin.first && !origin.handed_over;
+}
+
+void agent_hand_over(void)
+{
+	origin.handed_over = true;
+}
+
+/* 0, or the status to exit with, then WHY is the sentence. */
+static int configure(int argc, char **argv, enum config_action *action, char *why, size_t why_len)
+{
+	int status = config_read(argc, argv, action, why, why_len);
+
+	if (!status && method_init(config()->allow, config()->deny, why, why_len))
+		status = 2;
+	if (status)
+		log_error("main", "%s", why);
+	return status;
+}
+
+/* The agent: until it is told to end. */
+static int serve(void)
+{
+	char why[512];
+
+	/* Nobody in the guest reads our memory or descriptors through /proc. */
+	prctl(PR_SET_DUMPABLE, 0);
+	identity_init();
+	activity_init();
+	if (start(why, sizeof(why))) {
+		log_error("main", "%s", why);
+		return 1;
+	}
+	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
+	if (origin.first)
+		tell_console("guestd: ready\n");
+	loop_run();
+	stop();
+	return 0;
+}
+
 static int run(int argc, char **argv)
 {
 	enum config_action action;
 	char why[512];
-	int status = config_read(argc, argv, &action, why, sizeof(why));
+	int status = configure(argc, argv, &action, why, sizeof(why));
 
-	if (!status && method_init(config()->allow, config()->deny, why, sizeof(why)))
-		status = 2;
-	if (status) {
-		log_error("main", "%s", why);
+	if (status)
 		return status;
-	}
 	switch (action) {
 	case ACTION_HELP:
 		usage();
@@ -211,24 +254,14 @@ static int run(int argc, char **argv)
 	case ACTION_RUN:
 		break;
 	}
-	/* Nobody in the guest reads our memory or descriptors through /proc. */
-	prctl(PR_SET_DUMPABLE, 0);
-	identity_init();
-	activity_init();
-	if (start(why, sizeof(why))) {
-		log_error("main", "%s", why);
-		return 1;
-	}
-	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
-	if (getpid() == 1)
-		tell_console();
-	loop_run();
-	stop();
-	return 0;
+	return serve();
 }
 
+/* Returns where no area looks after process 1. */
 static int run_as_init(char **argv)
 {
+	enum config_action action;
+	char why[512];
 	int status;
 
 	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
@@ -238,26 +271,31 @@ static int run_as_init(char **argv)
 	log_to_kmsg();
 	set_up_stdio();
 	/* What the kernel does not know of its command line it hands to init: not ours. */
-	status = run(1, argv);
-	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
-		if ((*a)->pid1_end)
-			(*a)->pid1_end();
+	status = configure(1, argv, &action, why, sizeof(why));
+	if (status) {
+		char line[600];
+
+		snprintf(line, sizeof(line), "guestd: cannot start: %s\n", why);
+		tell_console(line);
 	}
-	return status;
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
+		if ((*a)->pid1_run)
+			(*a)->pid1_run(status ? NULL : serve, argv);
+	}
+	return 1;
 }
 
 int main(int argc, char **argv)
 {
-	bool init = getpid() == 1; /* its arguments are the kernel's */
-
-	if (!init && argc > 1 && strcmp(argv[1], "emit") == 0) {
+	origin.first = getpid() == 1; /* its arguments are the kernel's */
+	if (!origin.first && argc > 1 && strcmp(argv[1], "emit") == 0) {
 		set_up_stdio();
 		return emit(argc - 2, argv + 2);
 	}
 	set_up_signals();
 	sys_malloc_setup();
 	umask(022);
-	if (init)
+	if (origin.first)
 		return run_as_init(argv);
 	set_up_stdio();
 	return run(argc, argv);

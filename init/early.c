@@ -18,8 +18,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-#define INIT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 void early_process(void)
 {
 	umask(022);

@@ -6,6 +6,9 @@
 #ifndef INIT_EARLY_H
 #define INIT_EARLY_H
 
+/* Where programs are looked for when nobody says otherwise. */
+#define INIT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 /* A known environment and umask, and Ctrl-Alt-Del as SIGINT to PID 1 instead of a reset. */
 void early_process(void);
 

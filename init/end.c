@@ -19,8 +19,6 @@
 #include "base/log.h"
 #include "init/unmount.h"
 
-#define GRACE_MS 5000
-
 /* How often we look whether all have ended. */
 #define LOOK_MS 10
 
@@ -31,7 +29,7 @@ static struct {
 	bool planned;
 	enum end_mode mode;
 	uint64_t grace_ms;
-} plan = {.grace_ms = GRACE_MS};
+} plan = {.grace_ms = END_GRACE_MS};
 
 void end_plan(enum end_mode mode, uint64_t grace_ms)
 {

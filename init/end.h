@@ -7,7 +7,10 @@
 
 enum end_mode { END_POWEROFF, END_REBOOT, END_HALT };
 
-/* What end_machine is to do; without it, power-off after 5 s at most.  Thread: loop. */
+/* What all processes have between SIGTERM and SIGKILL when nobody says otherwise. */
+#define END_GRACE_MS 5000
+
+/* What end_machine is to do; without it, power-off. */
 void end_plan(enum end_mode mode, uint64_t grace_ms);
 
 /* Was there a plan? */

@@ -104,9 +104,15 @@ static void link_one(const struct dev_link *l)
 	log_warn("init", "link path=%s err=%s", l->path, strerror(errno));
 }
 
-void mounts_dev(void)
+bool mounts_dev(void)
 {
+	static const struct mount_point plain = {"/dev", "tmpfs", MS_NOSUID, "mode=0755", false};
+
 	mount_one(&points[0]);
+	if (is_mount_point("/dev"))
+		return true;
+	mount_one(&plain);
+	return false;
 }
 
 void mounts_all(void)
@@ -115,4 +121,10 @@ void mounts_all(void)
 		mount_one(&points[i]);
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
 		link_one(&links[i]);
+}
+
+void mounts_share(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+		log_warn("init", "cannot share the mounts err=%s", strerror(errno));
 }

@@ -1,9 +1,10 @@
 /* init/shutdown.c - system.shutdown: the end of the guest, in order */
-#include <unistd.h>
+#include <string.h>
 
 #include "guestd/end.h"
 #include "guestd/method.h"
 #include "guestd/req.h"
+#include "init/control.h"
 #include "init/end.h"
 #include "proto/limits.h"
 
@@ -25,17 +26,26 @@ static const struct arg shutdown_table[] = {
 static void shutdown_call(struct req *req, void *args)
 {
 	const struct shutdown_args *a = args;
+	struct control_plan plan = {(enum end_mode)a->mode, a->grace_ms};
 	struct enc e;
+	int err = 0;
 
-	if (getpid() != 1 && !a->force) {
+	if (!agent_is_init() && !a->force) {
 		req_fail(req, ERR_UNSUPPORTED,
-			"the agent is not PID 1: ask the guest's own init, or say force");
+			"the agent is not the guest's init: ask that one, or say force");
+		return;
+	}
+	if (agent_is_init())
+		err = control_ask_end(&plan);
+	else
+		end_plan(plan.mode, plan.grace_ms);
+	if (err) {
+		req_fail(req, err, "cannot tell process 1: %s", strerror(-err));
 		return;
 	}
 	req_reply_begin(req, &e);
 	enc_map_end(&e, enc_map_begin(&e), 0);
 	req_reply_end(req, &e);
-	end_plan((enum end_mode)a->mode, a->grace_ms);
 	agent_end("the guest is shut down");
 }
 

@@ -76,6 +76,8 @@ class VM:
         qemu_args=(),
         vsock=True,
         snapshot=None,
+        marker=MARKER,
+        console_socket=False,
     ):
         self.image = image or os.path.join(BUILD, "initramfs.cpio.gz")
         self.kernel = kernel or first_existing(os.path.join(BUILD, "vmlinux"), os.path.join(BUILD, "vmlinuz"))
@@ -85,6 +87,8 @@ class VM:
         self.qemu_args = list(qemu_args)
         self.vsock = vsock  # False: boots without the device; plug_vsock() brings it
         self.snapshot = snapshot  # goes on from what save() has written, of a guest with the same arguments
+        self.marker = marker  # what the console says when the guest is ready
+        self.console_socket = console_socket  # somebody can type on the console: see tty
         self.accel = accel or os.environ.get("GUESTD_VM_ACCEL")
         self.dir = None
         self.boot_seconds = None
@@ -114,6 +118,11 @@ class VM:
     def serial(self):
         """The Unix socket that is the other end of the guest's virtio port guestd.0."""
         return self.path("serial.sock")
+
+    @property
+    def tty(self):
+        """The Unix socket that is the other end of the guest's console; what it says is logged as well."""
+        return self.path("tty.sock")
 
     @property
     def qmp(self):
@@ -200,7 +209,7 @@ class VM:
             # q35: under emulation microvm hangs at boot as often as not.
             *("-machine", "q35,memory-backend=mem0"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-serial", f"file:{self.console_log}"),
+            *self.console_device(),
             *("-qmp", f"unix:{self.qmp},server=on,wait=off"),
             # Behind a port of its own, so that it can be pulled out and put back.
             *("-device", "pcie-root-port,id=rp0"),
@@ -213,6 +222,12 @@ class VM:
             *("-append", f"{CMDLINE} {self.append}".strip()),
             *self.qemu_args,
         ]
+
+    def console_device(self):
+        if not self.console_socket:
+            return ["-serial", f"file:{self.console_log}"]
+        options = f"path={self.tty},server=on,wait=off,logfile={self.console_log}"
+        return ["-chardev", f"socket,id=tty,{options}", "-serial", "chardev:tty"]
 
     def vsock_device(self):
         return [
@@ -295,7 +310,7 @@ class VM:
             said = f.read()
         if b"Kernel panic" in said:
             raise VMError(f"the guest's kernel panicked\n{self.tail()}")
-        return MARKER in said
+        return self.marker in said
 
     def wait_for(self, condition, timeout, what):
         end = time.monotonic() + timeout

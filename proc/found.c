@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "guestd/event.h"
+#include "guestd/orphans.h"
 #include "guestd/req.h"
 #include "proc/cgroup.h"
 #include "proc/process_impl.h"
@@ -122,7 +123,7 @@ static void look(struct found *f)
 {
 	int status = 0, known = ask_kernel(f, &status);
 
-	if (known == 0 && loop_now() < f->until) {
+	if (known <= 0 && (known == 0 || orphans_expected()) && loop_now() < f->until) {
 		ev_timer_again(loop_ev(), &f->patience);
 		return;
 	}
@@ -130,14 +131,17 @@ static void look(struct found *f)
 	end(f, status);
 }
 
-static void on_pidfd(struct ev_loop *ev, struct ev_io *w, int revents)
+static void gone(struct found *f)
 {
-	struct found *f = CONTAINER_OF(w, struct found, io);
-
-	(void)revents;
-	ev_io_stop(ev, w);
 	f->until = loop_now() + PATIENCE_S;
 	look(f);
+}
+
+static void on_pidfd(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	(void)revents;
+	ev_io_stop(ev, w);
+	gone(CONTAINER_OF(w, struct found, io));
 }
 
 static void on_patience(struct ev_loop *ev, struct ev_timer *w, int revents)
@@ -153,14 +157,13 @@ bool found_is_alive(const struct found *f)
 	return f->pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
-bool found_reaped(pid_t pid, int status)
+/* Whoever supervises us has reaped PID; perhaps before we had a look. */
+static void on_orphan(pid_t pid, int status)
 {
 	struct process *p = process_find_pid(pid);
 
-	if (!p || !p->found || !p->child.pid || found_is_alive(p->found))
-		return false;
-	end(p->found, status);
-	return true;
+	if (p && p->found && p->state == PROCESS_RUNNING && !found_is_alive(p->found))
+		end(p->found, status);
 }
 
 void found_free(struct found *f)
@@ -319,12 +322,13 @@ static void adopt(struct process *p, const struct record *r, struct cgroup *cg)
 	watch_leader(p, f);
 	connect(p, r);
 	tell(p);
-	if (f->pidfd < 0) {
-		p->exit.unknown = !r->exited;
+	if (r->exited) {
 		end(f, (int)r->status);
 		return;
 	}
 	stop_arm_timeout(p);
+	if (f->pidfd < 0)
+		gone(f);
 	process_check_wanted(p); /* all connections have ended with the predecessor */
 }
 
@@ -400,6 +404,7 @@ void found_start(void)
 {
 	size_t n = cgroup_each_left(on_left);
 
+	orphans_set_listener(on_orphan);
 	if (all.n)
 		qsort(all.at, all.n, sizeof(*all.at), by_age);
 	for (size_t i = 0; i < all.n; i++)

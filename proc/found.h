@@ -45,10 +45,4 @@ bool found_is_alive(const struct found *f);
 
 void found_free(struct found *f);
 
-/*
- * PID, an orphan of this guest, was reaped by PID 1 with STATUS (wait(2)).  True: it was one of the
- * found ones.
- */
-bool found_reaped(pid_t pid, int status);
-
 #endif

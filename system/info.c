@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/mem.h"
 #include "guestd/config.h"
+#include "guestd/end.h"
 #include "guestd/identity.h"
 #include "guestd/job.h"
 #include "guestd/method.h"
@@ -165,7 +166,11 @@ static void encode_info(const struct info *info, struct enc *e)
 		n++;
 	}
 	enc_kv_uint(e, "uptime_ms", info->uptime_ms);
-	enc_kv_bool(e, "init", getpid() == 1);
+	enc_kv_bool(e, "init", agent_is_init());
+	if (identity()->console) {
+		enc_kv_text(e, "console", identity()->console);
+		n++;
+	}
 	enc_kv_uint(e, "cpus", (uint64_t)MAX(info->cpus, 1));
 	enc_kv_uint(e, "memory", info->memory);
 	enc_kv_bool(e, "cgroup2", identity()->cgroups != NULL);

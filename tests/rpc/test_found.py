@@ -87,7 +87,10 @@ def members(cgroup):
     """{directory: pids} of the agents' cgroups that have any."""
     found = {}
     for procs in cgroup.glob("guestd.*/**/cgroup.procs"):
-        pids = procs.read_text().split()
+        try:
+            pids = procs.read_text().split()
+        except OSError:
+            continue        # it has just been removed
         if pids and not procs.parent.name.endswith(".agent"):
             found[procs.parent] = [int(p) for p in pids]
     return found

@@ -55,13 +55,17 @@ class Guest:
     def read(self, path):
         return self.sh(f"cat {path}").strip()
 
+    def agent(self):
+        """The process number of the agent: it is the parent of what it starts."""
+        return int(self.sh("echo $PPID"))
+
     def descriptors(self):
-        """How many PID 1 has open, those for the question among them."""
-        return int(self.sh("ls /proc/1/fd | wc -l"))
+        """How many the agent has open, those for the question among them."""
+        return int(self.sh("ls /proc/$PPID/fd | wc -l"))
 
     def memory(self):
-        """Resident memory of PID 1 in bytes."""
-        return int(re.search(r"VmRSS:\s+(\d+) kB", self.read("/proc/1/status")).group(1)) * 1024
+        """Resident memory of the agent in bytes."""
+        return int(re.search(r"VmRSS:\s+(\d+) kB", self.sh("cat /proc/$PPID/status")).group(1)) * 1024
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -103,21 +103,22 @@ def test_random_numbers_do_not_wait(guest):
 
 
 def test_orphans_are_reaped(guest):
-    """50 children whose parents are gone when they end: nobody but PID 1 can wait for them.
+    """50 children whose parents are gone when they end: nobody but the agent can wait for them.
 
-    They end in a burst, and the kernel folds the signals for it into one: an init that reaps one
-    child a signal leaves the others as zombies.
+    They end in a burst, and the kernel folds the signals for it into one: who reaps one child a signal
+    leaves the others as zombies.
     """
+    agent = guest.agent()
     guest.sh("mkfifo /tmp/end; for i in $(seq 50); do (cat /tmp/end </dev/null >/dev/null 2>&1 &); done")
 
     def orphans():
-        return {pid for pid, comm, _, ppid in processes(guest) if comm == "cat" and ppid == 1}
+        return {pid for pid, comm, _, ppid in processes(guest) if comm == "cat" and ppid == agent}
 
-    eventually(lambda: len(orphans()) == 50, "they are PID 1's")
+    eventually(lambda: len(orphans()) == 50, "they are the agent's")
 
     def reaped():
         guest.sh(": 3<>/tmp/end")       # a writer for a moment
-        return not [p for p in processes(guest) if p[1] == "cat" and p[3] == 1 or p[2] == "Z"]
+        return not [p for p in processes(guest) if p[1] == "cat" and p[3] == agent or p[2] == "Z"]
 
     eventually(reaped, "all are gone", 20)
     guest.sh("rm /tmp/end")

@@ -25,7 +25,7 @@ def plugged(path):
 
 
 def switches(guest):
-    return int(guest.sh("sed -n 's/^voluntary_ctxt_switches:.//p' /proc/1/status"))
+    return int(guest.sh("sed -n 's/^voluntary_ctxt_switches:.//p' /proc/$PPID/status"))
 
 
 def test_a_virtio_port_is_served_without_being_told(guest):

@@ -1,0 +1,57 @@
+/* init/place.c - which cgroup a process of ours is in */
+#include "init/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+static int write_to(const char *name, const char *file, const char *text)
+{
+	char path[256];
+	cleanup_fd int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", PLACE_TOP, name, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+}
+
+void place_self(const char *name)
+{
+	char path[256];
+	int err;
+
+	if (access(PLACE_TOP "/cgroup.procs", F_OK) < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", PLACE_TOP, name);
+	for (char *slash = path + strlen(PLACE_TOP) + 1; (slash = strchr(slash, '/')); slash++) {
+		*slash = '\0';
+		(void)mkdir(path, 0755); /* what fails here fails below */
+		*slash = '/';
+	}
+	err = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	if (!err)
+		err = write_to(name, "cgroup.procs", "0"); /* the writer */
+	if (err)
+		log_warn("init", "cannot move into cgroup=%s err=%s", path, strerror(-err));
+}
+
+void place_allow_limits(const char *name)
+{
+	static const char *const words[] = {"+memory", "+pids", "+cpu"};
+
+	/* One by one: that one is not there says nothing of the others. */
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		int err = write_to(name, "cgroup.subtree_control", words[i]);
+
+		if (err && err != -ENOENT)
+			log_info("init", "cgroup=%s/%s takes no %s err=%s", PLACE_TOP, name,
+				words[i], strerror(-err));
+	}
+}
