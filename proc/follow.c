@@ -197,10 +197,8 @@ void process_input_end(struct process *p)
 
 	if (!p->spec->pty.given) {
 		sink_end(&p->in);
-		if (p->birth.pipe[0]) { /* a successor must not open it again */
-			p->birth.pipe[0] = 0;
+		if (p->birth.noted && p->spec->want_stdin)
 			record_write(p);
-		}
 		return;
 	}
 	/* At the start of a line, or not: what is typed there ends with a carriage return. */

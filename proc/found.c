@@ -292,7 +292,7 @@ static void recall(struct process *p, const struct record *r)
 	p->started_mono_us = r->started_mono_us;
 	p->birth.argv_truncated = r->argv_truncated;
 	memcpy(p->birth.cloned_us, r->cloned_us, sizeof(p->birth.cloned_us));
-	memcpy(p->birth.pipe, r->pipe, sizeof(p->birth.pipe));
+	p->birth.noted = true;
 	if (!r->exited)
 		return;
 	p->exit.exited_us = r->exited_us;

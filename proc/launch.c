@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -209,7 +208,7 @@ static void on_spawned(struct spawn *s)
 	note_account(p, s);
 	at_root = s->at_root;
 	launch_free_spawn(p);
-	if (at_root)
+	if (at_root && p->birth.noted)
 		record_write(p); /* its cwd is another one than was noted */
 	p->state = PROCESS_RUNNING;
 	connect_streams(p);
@@ -278,23 +277,6 @@ static int make_cgroup(struct process *p, struct spawn *s, struct failure *f)
 	return f->err;
 }
 
-/* By which a successor recognizes the pipe. */
-static uint64_t inode_of(int fd)
-{
-	struct stat st;
-
-	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
-static void note_pipes(struct process *p)
-{
-	const struct process_pipes *t = &p->pipes;
-
-	p->birth.pipe[0] = p->in.ending ? 0 : inode_of(t->in[1]);
-	p->birth.pipe[1] = inode_of(t->out[0]);
-	p->birth.pipe[2] = inode_of(t->err[0]);
-}
-
 /* 0 or -errno. */
 static int start_child(struct process *p, struct spawn *s)
 {
@@ -316,10 +298,7 @@ static int start_child(struct process *p, struct spawn *s)
 	process_set_pid(p, pid);
 	child_register(&p->child, pid);
 	stop_arm_timeout(p);
-	if (p->cgroup) {
-		note_pipes(p);
-		record_write(p);
-	}
+	record_begin(p);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "proc/cgroup.h"
 #include "proc/found.h"
 #include "proc/inbox.h"
+#include "proc/record.h"
 #include "proto/limits.h"
 
 /* After the exit, output that something left behind still holds is waited for this long. */
@@ -119,6 +120,7 @@ static void process_bury(struct process *p)
 	list_del(&p->link);
 	list_del(&p->id_link);
 	list_del(&p->pid_link);
+	record_forget(p);
 	if (list_empty(&p->exited_link)) {
 		processes.n_live--;
 	} else {
@@ -376,6 +378,7 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	if (p->state != PROCESS_RUNNING)
 		return; /* the spawn failed */
 	p->state = PROCESS_EXITED;
+	record_forget(p);
 	p->exit.status = status;
 	p->exit.usage = *usage;
 	processes.ended_us += cpu_us(usage);
@@ -471,6 +474,7 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	list_init(&p->exited_link);
 	list_init(&p->pid_link);
 	list_init(&p->starter.link);
+	list_init(&p->record_link);
 	p->starter.gone = on_starter_gone;
 	ev_init(&p->drain, on_drain);
 	stop_init(p);
@@ -600,6 +604,7 @@ static int start(void)
 		err = child_start();
 	if (!err) {
 		cgroup_start();
+		record_start();
 		identity_set_cgroups(cgroup_dir());
 		inbox_start();
 		activity_set_lister(list_running);
@@ -611,6 +616,7 @@ static void stop(void)
 {
 	ev_timer_stop(loop_ev(), &processes.calm);
 	inbox_stop();
+	record_stop();
 	cgroup_stop();
 }
 

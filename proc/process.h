@@ -138,9 +138,10 @@ struct process {
 	uint64_t started_mono_us;
 	struct {
 		uint64_t cloned_us[2]; /* since boot: between these */
-		uint64_t pipe[3];      /* inodes of its stdin, stdout, stderr; 0 = none */
 		bool argv_truncated;   /* of a found one: so it was noted */
-	} birth;                       /* record.h */
+		bool noted;
+	} birth; /* record.h */
+	struct list record_link;
 	struct ev_timer timeout, grace, drain, check, stall;
 	bool stopping, killing, stopped;
 	ev_tstamp kill_at; /* when stopping becomes killing */

@@ -3,7 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "guestd/req.h"
 #include "proc/cgroup.h"
@@ -47,10 +50,30 @@ static const struct arg record_table[] = {
 
 /* Writing */
 
+/* By which a successor recognizes a pipe: that of its end FD, or of OTHER until the program runs. */
+static uint64_t inode_of(int fd, int other)
+{
+	struct stat st;
+
+	fd = fd >= 0 ? fd : other;
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) ? st.st_ino : 0;
+}
+
+static void find_pipes(const struct process *p, uint64_t pipe[3])
+{
+	const struct process_pipes *t = &p->pipes;
+
+	/* A successor must not open again what was ended: nobody would end it a second time. */
+	pipe[0] = p->in.ending || p->in.broken ? 0 : inode_of(p->in.fd, t->in[1]);
+	pipe[1] = inode_of(p->out[0].source.fd, t->out[0]);
+	pipe[2] = inode_of(p->out[1].source.fd, t->err[0]);
+}
+
 static size_t encode_spec(const struct process *p, struct enc *e)
 {
 	static const char *const pipe_names[] = {"stdin_pipe", "stdout_pipe", "stderr_pipe"};
 	const struct spec *spec = p->spec;
+	uint64_t pipe[3];
 	size_t n = 7;
 
 	enc_kv_bool(e, "stdin", spec->want_stdin);
@@ -71,10 +94,11 @@ static size_t encode_spec(const struct process *p, struct enc *e)
 		log_limited(LOG_INFO, "record", "a label is too long for a note id=%s bytes=%zu",
 			p->id, strlen(spec->label));
 	}
+	find_pipes(p, pipe);
 	for (int i = 0; i < 3; i++) {
-		if (!p->birth.pipe[i])
+		if (!pipe[i])
 			continue;
-		enc_kv_uint(e, pipe_names[i], p->birth.pipe[i]);
+		enc_kv_uint(e, pipe_names[i], pipe[i]);
 		n++;
 	}
 	return n;
@@ -111,14 +135,16 @@ static size_t encode_person(const struct process *p, struct enc *e)
 	return 5;
 }
 
-void record_write(const struct process *p)
+void record_write(struct process *p)
 {
 	static struct buf buf = {.max = CGROUP_NOTE_MAX};
 	struct enc e = {.buf = &buf};
 	size_t mark, n;
 
+	record_forget(p);
 	if (!p->cgroup)
 		return;
+	p->birth.noted = true;
 	enc_array(&e, 2);
 	enc_uint(&e, VERSION);
 	mark = enc_map_begin(&e);
@@ -129,6 +155,56 @@ void record_write(const struct process *p)
 	else
 		cgroup_note(p->cgroup, buf_bytes(&buf), buf_len(&buf));
 	buf_consume(&buf, buf_len(&buf));
+}
+
+/* Sooner or later */
+
+#define SOON_S 0.05
+
+static struct {
+	struct list queue; /* process.record_link, the oldest first */
+	struct ev_timer timer;
+} soon = {.queue = {&soon.queue, &soon.queue}};
+
+static void on_soon(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	uint64_t now = clock_mono_us();
+
+	(void)revents;
+	list_each_safe(link, &soon.queue) {
+		struct process *p = CONTAINER_OF(link, struct process, record_link);
+
+		if (now - p->started_mono_us < (uint64_t)(SOON_S * 1000000))
+			return;
+		record_write(p);
+	}
+	ev_timer_stop(ev, w);
+}
+
+void record_start(void)
+{
+	ev_timer_init(&soon.timer, on_soon, 0, SOON_S);
+}
+
+void record_stop(void)
+{
+	ev_timer_stop(loop_ev(), &soon.timer);
+}
+
+void record_begin(struct process *p)
+{
+	if (p->spec->id) {
+		record_write(p);
+	} else if (p->cgroup) {
+		list_add_tail(&soon.queue, &p->record_link);
+		if (!ev_is_active(&soon.timer))
+			ev_timer_again(loop_ev(), &soon.timer);
+	}
+}
+
+void record_forget(struct process *p)
+{
+	list_del(&p->record_link);
 }
 
 /* Reading */

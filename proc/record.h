@@ -2,7 +2,9 @@
  * proc/record.h - what an agent notes of each process, for the one that comes after it
  *
  * A msgpack array [version, map] at the process's cgroup (cgroup_note), so it lives and dies with
- * that.  It is written as soon as there is a pid, and again when something of it changes.
+ * that.  It costs as much as a fiftieth of a short process: so one that has an id of its client's, and
+ * may be asked for again, is noted at once, any other when it is answered for (proc.start) or has lived
+ * for a moment.
  *
  * Thread: loop.
  */
@@ -31,8 +33,17 @@ struct record {
 	uint64_t status, exited_us, duration_us; /* as in struct exit_record */
 };
 
-/* Notes P at its cgroup; nothing happens where it has none. */
-void record_write(const struct process *p);
+void record_start(void);
+void record_stop(void);
+
+/* P has a pid.  Notes it now or soon; nothing happens where it has no cgroup. */
+void record_begin(struct process *p);
+
+/* Its leader is gone: not soon any more. */
+void record_forget(struct process *p);
+
+/* Notes P, or notes it again: something of it has changed. */
+void record_write(struct process *p);
 
 /*
  * What the LEN bytes at NOTE say.  They are not trusted: NULL, with WHY (of WHY_LEN bytes) filled, where
