@@ -21,6 +21,8 @@ struct area {
 	void (*pid1_run)(int (*agent)(void), char **argv);
 	/* The loop exists, no listener is open.  0 or -errno: the daemon then does not start. */
 	int (*start)(void);
+	/* All areas have started and descriptors are plenty; the listeners open next. */
+	void (*ready)(void);
 	/* The guest was restored or cloned: what the kernel said of the disk may not be so.  Loop. */
 	void (*resumed)(void);
 	/* The loop has ended. */

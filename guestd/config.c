@@ -219,6 +219,61 @@ static int set_handoff(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_leftovers(const char *value, struct why *why)
+{
+	if (strcmp(value, "keep") == 0)
+		conf.leftovers = LEFTOVERS_KEEP;
+	else if (strcmp(value, "kill") == 0)
+		conf.leftovers = LEFTOVERS_KILL;
+	else
+		return bad(why, "leftovers is keep or kill, not %s", value);
+	return 0;
+}
+
+/* The word at *REST, its quotes taken away in place; NULL: there is none.  *OPEN: a quote stays open. */
+static char *next_word(char **rest, bool *open)
+{
+	char *from = *rest + strspn(*rest, " \t"), *to = from, *word = from;
+	char quote = '\0';
+
+	*open = false;
+	if (!*from)
+		return NULL;
+	for (; *from && (quote || (*from != ' ' && *from != '\t')); from++) {
+		if (quote ? *from == quote : *from == '"' || *from == '\'')
+			quote = quote ? '\0' : *from;
+		else
+			*to++ = *from;
+	}
+	*rest = *from ? from + 1 : from;
+	*to = '\0';
+	*open = quote != '\0';
+	return word;
+}
+
+static int set_start(const char *value, struct why *why)
+{
+	char *text = xstrdup(value), *rest = text, *word;
+	const char **argv = NULL;
+	size_t n = 0;
+	bool open = false;
+
+	while (!open && (word = next_word(&rest, &open))) {
+		argv = realloc(argv, (n + 2) * sizeof(*argv));
+		ASSERT(argv);
+		argv[n++] = word; /* `text` stays for them */
+		argv[n] = NULL;
+	}
+	if (open || n == 0 || !*argv[0]) {
+		free(argv);
+		free(text);
+		return open ? bad(why, "start: a quote is not closed: %s", value)
+			    : bad(why, "start names no program");
+	}
+	conf.start = argv;
+	return 0;
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -252,6 +307,11 @@ static const struct key {
 	{"console", "TTY", "as PID 1: a shell on this tty, without a login", set_console},
 	{"handoff", "PATH", "as PID 1: the init that becomes it when the guest is set up",
 		set_handoff},
+	{"leftovers", "POLICY", "keep or kill what an agent before this one started (keep)",
+		set_leftovers},
+	{"start", "COMMAND",
+		"run this once a boot, as the process `start`; words and quotes, no shell",
+		set_start},
 };
 
 void config_print_options(void)
@@ -336,23 +396,53 @@ static int read_file(const char *path, bool must_exist, struct why *why)
 	return err;
 }
 
+/*
+ * The next word at *REST, with its value; NULL: there is none.  As the kernel sees it (next_arg in
+ * lib/cmdline.c): double quotes hold blanks together, around the value or around the whole.
+ */
+static char *kernel_word(char **rest, char **value)
+{
+	char *word = *rest + strspn(*rest, " \n"), *p;
+	bool quoted = *word == '"', open = quoted;
+
+	if (!*word)
+		return NULL;
+	word += quoted;
+	*value = NULL;
+	for (p = word; *p && (open || (*p != ' ' && *p != '\n')); p++) {
+		if (*p == '=' && !*value)
+			*value = p + 1;
+		open ^= *p == '"';
+	}
+	*rest = *p ? p + 1 : p;
+	*p = '\0';
+	if (*value)
+		(*value)[-1] = '\0';
+	if (*value && **value == '"')
+		(*value)++;
+	else if (!quoted)
+		return word;
+	if (p > word && p[-1] == '"')
+		p[-1] = '\0';
+	return word;
+}
+
 /* Other keys there (guestd.root, ...) are for those who know them. */
 static int read_kernel_command_line(struct why *why)
 {
-	char text[4096], *rest = text, *word;
+	char text[4096], *rest = text, *word, *value;
 	bool fresh = true;
 
 	if (fd_read_file("/proc/cmdline", text, sizeof(text)) < 0)
 		return 0;
-	while ((word = strsep(&rest, " \n"))) {
-		char *equals = strchr(word, '=');
+	while ((word = kernel_word(&rest, &value))) {
 		const struct key *key;
 		int err;
 
-		if (strncmp(word, "guestd.", 7) != 0 || !equals)
+		if (strncmp(word, "guestd.", 7) != 0 || !value)
 			continue;
-		key = find_key(word + 7, (size_t)(equals - word - 7));
-		err = key ? set(key, equals + 1, &fresh, why) : 0;
+		key = find_key(word + 7, strlen(word + 7));
+		err = key ? set(key, value, &fresh, why) : 0;
 		if (err)
 			return err;
 	}

@@ -14,6 +14,7 @@
 #include "vsock/listen.h"
 
 enum guest_kind { KIND_SANDBOX, KIND_COMPUTER };
+enum leftovers { LEFTOVERS_KEEP, LEFTOVERS_KILL };
 
 struct config {
 	struct endpoint *listen;
@@ -30,6 +31,8 @@ struct config {
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
 	const char *console;       /* the tty of the debug shell; NULL = none */
 	const char *handoff;       /* the init that becomes process 1; NULL = we stay it */
+	enum leftovers leftovers;  /* what becomes of the processes of a dead predecessor */
+	const char **start;        /* argv of what runs once the agent is ready; NULL = nothing */
 };
 
 /* What else a command line can ask for. */

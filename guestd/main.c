@@ -171,6 +171,10 @@ static int start(char *why, size_t why_len)
 		return err;
 	}
 	set_up_limits(); /* after the areas: they note what children are to have */
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
+		if ((*a)->ready)
+			(*a)->ready();
+	}
 	return listeners_start(why, why_len);
 }
 

@@ -10,10 +10,15 @@
 #ifndef GUESTD_ORPHANS_H
 #define GUESTD_ORPHANS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* FN(PID, STATUS) as waitpid(2) has them; PID may be somebody else's by now.  NULL: nobody. */
 void orphans_set_listener(void (*fn)(pid_t pid, int status));
+
+/* There is a supervisor, whose word is worth waiting for. */
+void orphans_expect(void);
+bool orphans_expected(void);
 
 /* The supervisor's word arrived. */
 void orphans_ended(pid_t pid, int status);

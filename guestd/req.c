@@ -65,6 +65,16 @@ struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size
 	return req;
 }
 
+struct arena *params_new(size_t len)
+{
+	struct arena *params =
+		len > ARENA_TOTAL_MAX - MIN(arena_total, ARENA_TOTAL_MAX) ? NULL : arena_new(len);
+
+	if (params)
+		arena_total += params->len;
+	return params;
+}
+
 struct arena *req_take_params(struct req *req)
 {
 	struct arena *params = req->params;

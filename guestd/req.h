@@ -60,6 +60,9 @@ void req_reply_later(struct req *req, void (*fn)(struct req *req));
  * back with params_free.  It stays counted in the memory of all parameters.
  */
 struct arena *req_take_params(struct req *req);
+
+/* The same for parameters that no request brought; NULL when a limit is reached or memory is out. */
+struct arena *params_new(size_t len);
 void params_free(struct arena *params);
 
 /* For conn.c and dispatch.c. */

@@ -168,6 +168,7 @@ int control_start(void (*on_end)(void))
 		return 0;
 	ev_io_init(&io, on_readable, theirs, EV_READ);
 	ev_io_start(loop_ev(), &io);
+	orphans_expect();
 	return 0;
 }
 

@@ -52,6 +52,11 @@ static int seek(const struct process *p, unsigned i, int64_t from, uint64_t *pos
 		return 0;
 	if (from < 0) {
 		*position = MAX(ring->head - MIN(ring->head, (uint64_t)-from), ring->tail);
+	} else if ((uint64_t)from > ring->head && p->found) {
+		return failure_set(fail, ERR_GAP, NULL, NULL,
+			"%s_from %lld is of another agent: this one counts from its own start, and has "
+			"come to %llu",
+			i ? "stderr" : "stdout", (long long)from, (unsigned long long)ring->head);
 	} else if ((uint64_t)from > ring->head) {
 		return failure_set(fail, ERR_BAD_PARAMS, NULL, NULL,
 			"%s_from %lld is beyond the %llu bytes that it wrote",

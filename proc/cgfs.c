@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 
 /* Each costs up to a tenth of a millisecond, and the loop waits: the caller tries again later. */
 #define MAX_REMOVED 256
+
+#define NOTE "trusted.guestd"
 
 int cgfs_open(int dir, const char *name)
 {
@@ -58,11 +61,25 @@ bool cgfs_value(int fd, const char *key, uint64_t *value)
 	return false;
 }
 
-/*
- * Calls FN with each cgroup right below DIR, until FN returns false; then it returns false, too.
- * The directory is opened anew: DIR's own position is everybody's.
- */
-static bool each_child(int dir, bool (*fn)(int dir, const char *name, void *ctx), void *ctx)
+int cgfs_note(int dir, const char *bytes, size_t len)
+{
+	return fsetxattr(dir, NOTE, bytes, len, 0) < 0 ? -errno : 0;
+}
+
+ssize_t cgfs_noted(int dir, char *bytes, size_t len)
+{
+	ssize_t n = fgetxattr(dir, NOTE, bytes, len);
+
+	return n < 0 ? -errno : n;
+}
+
+void cgfs_unnote(int dir)
+{
+	fremovexattr(dir, NOTE);
+}
+
+/* The directory is opened anew: DIR's own position is everybody's. */
+bool cgfs_each_child(int dir, bool (*fn)(int dir, const char *name, void *ctx), void *ctx)
 {
 	int fd = cgfs_open(dir, ".");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -109,7 +126,7 @@ static bool remove_one(int dir, const char *name, void *ctx)
 		if (fd < 0)
 			return true;
 		r->depth++;
-		each_child(fd, remove_one, r);
+		cgfs_each_child(fd, remove_one, r);
 		r->depth--;
 		remove_here(dir, name, r);
 	}
@@ -163,7 +180,7 @@ static bool each_below(int dir, const char *name, void *ctx)
 	if (fd < 0 || p->depth == CGFS_MAX_DEPTH)
 		return true;
 	p->depth++;
-	go_on = each_line(fd, p) && each_child(fd, each_below, p);
+	go_on = each_line(fd, p) && cgfs_each_child(fd, each_below, p);
 	p->depth--;
 	return go_on;
 }
@@ -173,5 +190,5 @@ void cgfs_each_pid(int dir, bool below, bool (*fn)(pid_t pid, void *ctx), void *
 	struct pids p = {fn, ctx, 0};
 
 	if (each_line(dir, &p) && below)
-		each_child(dir, each_below, &p);
+		cgfs_each_child(dir, each_below, &p);
 }

@@ -37,6 +37,18 @@ bool cgfs_value(int fd, const char *key, uint64_t *value);
  */
 MUST_CHECK int cgfs_remove(int dir, const char *name);
 
+/*
+ * What the agent noted at the cgroup DIR, which goes with that: at most LEN bytes.  Nobody in the
+ * guest but who has CAP_SYS_ADMIN can read or write it (xattr(7), "trusted").  0, bytes, or -errno:
+ * -ENODATA where there is none, -EPERM where we may not.
+ */
+MUST_CHECK int cgfs_note(int dir, const char *bytes, size_t len);
+MUST_CHECK ssize_t cgfs_noted(int dir, char *bytes, size_t len);
+void cgfs_unnote(int dir);
+
+/* Calls FN with each cgroup right below DIR, until FN returns false; then so does this. */
+bool cgfs_each_child(int dir, bool (*fn)(int dir, const char *name, void *ctx), void *ctx);
+
 /* Calls FN with each process in the cgroup DIR and, if BELOW, below it; until FN returns false. */
 void cgfs_each_pid(int dir, bool below, bool (*fn)(pid_t pid, void *ctx), void *ctx);
 

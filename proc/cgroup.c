@@ -59,6 +59,7 @@ struct cgroup {
 	int dir_wd, empty_wd, oom_wd;
 	bool limited;                  /* it was made with limits */
 	bool touched;                  /* somebody changed it */
+	bool noted;                    /* see cgroup_note */
 	bool watched;                  /* the owner waits for emptied(); LEAVING: we do */
 	uint64_t oom_before, oom_told; /* of memory.events; what the owner knows beyond that */
 	const struct cgroup_ops *ops;
@@ -238,6 +239,18 @@ static int open_files(struct cgroup *cg)
 	return cg->oom < 0 ? -errno : 0;
 }
 
+static struct cgroup *cgroup_of(unsigned number)
+{
+	struct cgroup *cg = xcalloc(1, sizeof(*cg));
+
+	cg->number = number;
+	list_init(&cg->link);
+	turn_init(&cg->emptied, on_emptied_turn);
+	cg->dir = cg->empty = cg->oom = cg->dir_wd = cg->empty_wd = cg->oom_wd = -1;
+	cgroups.at[number] = cg;
+	return cg;
+}
+
 /* A new one, or NULL with *ERR. */
 static struct cgroup *make(int *err)
 {
@@ -247,12 +260,7 @@ static struct cgroup *make(int *err)
 	*err = make_dir(&number);
 	if (*err)
 		return NULL;
-	cg = xcalloc(1, sizeof(*cg));
-	cg->number = number;
-	list_init(&cg->link);
-	turn_init(&cg->emptied, on_emptied_turn);
-	cg->dir = cg->empty = cg->oom = cg->dir_wd = cg->empty_wd = cg->oom_wd = -1;
-	cgroups.at[number] = cg;
+	cg = cgroup_of(number);
 	*err = open_files(cg);
 	if (*err) {
 		cg->touched = true;
@@ -471,6 +479,9 @@ void cgroup_release(struct cgroup *cg)
 	populated = cgroup_populated(cg);
 	check_oom(cg);
 	turn_cancel(&cg->emptied);
+	if (cg->noted)
+		cgfs_unnote(cg->dir);
+	cg->noted = false;
 	cg->owner = NULL;
 	cg->ops = NULL;
 	cg->state = LEAVING;
@@ -494,6 +505,16 @@ bool cgroup_populated(const struct cgroup *cg)
 	uint64_t populated;
 
 	return cgfs_value(cg->empty, "populated", &populated) && populated;
+}
+
+void cgroup_note(struct cgroup *cg, const char *bytes, size_t len)
+{
+	int err = cgroups.base.notes ? cgfs_note(cg->dir, bytes, len) : -EPERM;
+
+	cg->noted |= !err;
+	if (err && cgroups.base.notes)
+		log_limited(LOG_WARN, "cgroup", "cannot note a process path=%s/%u err=%s",
+			cgroups.base.path, cg->number, err_name(err));
 }
 
 void cgroup_watch(struct cgroup *cg)
@@ -576,6 +597,82 @@ void *cgroup_owner_of(pid_t pid)
 	return cg ? cg->owner : NULL;
 }
 
+/* What a predecessor left */
+
+/* Of a directory that we would have made, its number; -1: somebody else's. */
+static int number_in(const char *name)
+{
+	char *end, again[16];
+	unsigned long n = strtoul(name, &end, 10);
+
+	snprintf(again, sizeof(again), "%lu", MIN(n, MAX_CGROUPS));
+	return n < MAX_CGROUPS && strcmp(name, again) == 0 ? (int)n : -1;
+}
+
+static void make_place_for(unsigned number)
+{
+	while (number >= cgroups.cap)
+		free_number(cgroups.cap); /* grows the table */
+}
+
+struct looking {
+	bool (*found)(struct cgroup *cg, const char *note, size_t len);
+	size_t n;
+};
+
+/* One of the predecessor's.  What is neither noted nor alive was a spare one. */
+static bool look_at(int dir, const char *name, void *ctx)
+{
+	static char note[CGROUP_NOTE_MAX];
+	struct looking *l = ctx;
+	int number = number_in(name);
+	struct cgroup *cg;
+	ssize_t n;
+
+	if (number < 0)
+		return true;
+	make_place_for((unsigned)number);
+	cg = cgroup_of((unsigned)number);
+	(void)dir;
+	cg->state = LEAVING;
+	cg->touched = true; /* it may be limited, or changed: never used again */
+	if (open_files(cg)) {
+		log_warn("cgroup", "cannot open path=%s/%s", cgroups.base.path, name);
+		forget(cg);
+		free(cg);
+		return true;
+	}
+	cg->oom_before = read_oom(cg); /* those were for the predecessor to tell */
+	n = cgfs_noted(cg->dir, note, sizeof(note));
+	cg->noted = n >= 0;
+	if (n >= 0 || cgroup_populated(cg)) {
+		l->n++;
+		if (l->found(cg, n >= 0 ? note : NULL, (size_t)MAX(n, 0)))
+			return true; /* it may be gone already */
+	}
+	cgroup_release(cg);
+	return true;
+}
+
+size_t cgroup_each_left(bool (*found)(struct cgroup *cg, const char *note, size_t len))
+{
+	struct looking l = {.found = found};
+
+	if (cgroups.base.dir >= 0 && cgroups.base.taken)
+		cgfs_each_child(cgroups.base.dir, look_at, &l);
+	cgroups.base.taken = false;
+	return l.n;
+}
+
+void cgroup_hold(struct cgroup *cg, const struct cgroup_ops *ops, void *owner)
+{
+	cg->state = HELD;
+	cg->ops = ops;
+	cg->owner = owner;
+	if (cg->oom >= 0)
+		cg->oom_wd = watch(cg, "memory.events", IN_MODIFY);
+}
+
 /* Start and end */
 
 const char *cgroup_dir(void)
@@ -610,7 +707,13 @@ void cgroup_start(void)
 {
 	struct cgroup_base *b = &cgroups.base;
 
-	if (cgroup_base_open(b, config()->cgroup)) {
+	const struct cgroup_terms terms = {
+		.setting = config()->cgroup,
+		.run_dir = config()->run_dir,
+		.kill = config()->leftovers == LEFTOVERS_KILL,
+	};
+
+	if (cgroup_base_open(b, &terms)) {
 		log_info("cgroup", "none: %s", b->lacks[0]);
 		return;
 	}

@@ -9,11 +9,15 @@
  *
  * A cgroup without limits is used again when it is empty: making one costs more than an exec.
  *
+ * An agent that finds the guestd.PID of a dead one with the same run-dir goes on with it, under its
+ * old name, and with the processes that live in it (found.c).
+ *
  * Where there is only cgroup v1, or OWN cannot be written to, there are none: cgroup_new gives
  * NULL and process trees are found in other ways (tree.h).
  *
  *	cgroup.c         whose each is, the spare ones, what the kernel tells of them
  *	cgroup_base.c    where OWN is, and what can be had there
+ *	cgroup_owner.c   whose a guestd.PID is
  *	cgroup_limits.c  memory, cpu, pids
  *	cgfs.c           reading, writing and removing
  *
@@ -68,6 +72,23 @@ int cgroup_all(void);
  */
 struct cgroup *cgroup_new(const struct cgroup_limits *limits, const struct cgroup_ops *ops,
 	void *owner, struct failure *f);
+
+/*
+ * Leaves BYTES of at most CGROUP_NOTE_MAX at it for whoever comes after this agent, instead of what was
+ * noted before; cgroup_release takes them away.  Where that cannot be, nothing happens.
+ */
+#define CGROUP_NOTE_MAX 8192u
+void cgroup_note(struct cgroup *cg, const char *bytes, size_t len);
+
+/*
+ * Once, at start: calls FOUND with each cgroup in which the predecessor started a process, if something
+ * lives in it or there is a note (NULL: none).  Where FOUND does not say that it holds it, it stays as it
+ * is until it is empty.  How many there were.
+ */
+size_t cgroup_each_left(bool (*found)(struct cgroup *cg, const char *note, size_t len));
+
+/* From inside FOUND: CG is OWNER's, as one of cgroup_new is. */
+void cgroup_hold(struct cgroup *cg, const struct cgroup_ops *ops, void *owner);
 
 /*
  * The owner needs it no more, and hears of it no more.  An empty one is used again or removed; one

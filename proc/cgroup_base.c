@@ -1,7 +1,6 @@
 /* proc/cgroup_base.c - the agent's own part of the tree of cgroups */
 #include "proc/cgroup_base.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +18,7 @@
 #include "base/log.h"
 #include "base/mounts.h"
 #include "proc/cgfs.h"
+#include "proc/cgroup_owner.h"
 #include "proto/err.h"
 
 #define SUBTREE_CONTROL "cgroup.subtree_control"
@@ -174,21 +174,8 @@ static int open_own(struct cgroup_base *b, const char *setting)
 
 /* What is there from before */
 
-/* guestd.PID or guestd.PID.anything of a process that is no more. */
-static bool is_stale(const char *name)
-{
-	char *end;
-	long pid;
-
-	if (strncmp(name, "guestd.", 7) != 0 || !isdigit((unsigned char)name[7]))
-		return false;
-	pid = strtol(name + 7, &end, 10);
-	if (*end != '\0' && *end != '.')
-		return false;
-	return pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
-}
-
-static void remove_stale(const struct cgroup_base *b)
+/* Removes what dead agents left, and notes in b->name what the predecessor did. */
+static void remove_stale(struct cgroup_base *b, const char *run_dir)
 {
 	int fd = cgfs_open(b->own, ".");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -200,8 +187,14 @@ static void remove_stale(const struct cgroup_base *b)
 		return;
 	}
 	while ((entry = readdir(d))) {
-		if (entry->d_type == DT_DIR && is_stale(entry->d_name) &&
-			cgfs_remove(b->own, entry->d_name))
+		enum cgroup_owner owner =
+			entry->d_type == DT_DIR ? cgroup_owner_find(b->own, entry->d_name, run_dir)
+						: OWNER_ALIVE;
+
+		if (owner == OWNER_PREDECESSOR && !*b->name &&
+			strlen(entry->d_name) < sizeof(b->name))
+			memcpy(b->name, entry->d_name, strlen(entry->d_name) + 1);
+		else if (owner != OWNER_ALIVE && cgfs_remove(b->own, entry->d_name))
 			left++;
 	}
 	closedir(d);
@@ -316,12 +309,83 @@ static void enable_all(struct cgroup_base *b)
 
 /* Start and end */
 
+/* How long those who were killed may take to be gone; the loop does not run yet. */
+#define KILL_MS 1000
+
+static bool is_populated(int dir)
+{
+	cleanup_fd int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	uint64_t populated;
+
+	return events >= 0 && cgfs_value(events, "populated", &populated) && populated;
+}
+
+static bool kill_one(pid_t pid, void *ctx)
+{
+	size_t *n = ctx;
+
+	(*n)++;
+	kill(pid, SIGKILL);
+	return true;
+}
+
+static bool count_one(pid_t pid, void *ctx)
+{
+	size_t *n = ctx;
+
+	(void)pid;
+	(*n)++;
+	return true;
+}
+
+/*
+ * The end of all that the predecessor started.  Its directory is not used again: see cgroup_kill;
+ * without the note it is removed by name, by this agent or another.
+ */
+static void kill_leftovers(struct cgroup_base *b)
+{
+	cleanup_fd int dir = cgfs_open(b->own, b->name);
+	size_t n = 0, unused = 0;
+
+	if (dir < 0)
+		return;
+	cgfs_each_pid(dir, true, count_one, &n);
+	if (cgfs_write(dir, "cgroup.kill", "1"))
+		cgfs_each_pid(dir, true, kill_one, &unused); /* Linux before 5.14 */
+	cgfs_unnote(dir);
+	for (int ms = 0; ms < KILL_MS && is_populated(dir); ms++)
+		usleep(1000);
+	if (n)
+		log_warn("cgroup",
+			"killed what another agent had started path=%s/%s processes=%zu%s",
+			b->own_path, b->name, n, is_populated(dir) ? ": not all are gone yet" : "");
+	if (cgfs_remove(b->own, b->name))
+		log_debug("cgroup", "in use path=%s/%s", b->own_path, b->name);
+}
+
+/* The predecessor's, to go on with: 0 or -errno. */
+static int take_base(struct cgroup_base *b, const struct cgroup_terms *terms)
+{
+	if (!*b->name)
+		return -ENOENT;
+	if (terms->kill) {
+		kill_leftovers(b);
+		return -ENOENT;
+	}
+	b->dir = cgfs_open(b->own, b->name);
+	b->taken = b->dir >= 0;
+	/* It may have died while all stood still for a snapshot. */
+	if (b->taken && cgfs_write(b->dir, "cgroup.freeze", "0"))
+		log_debug("cgroup", "this kernel freezes nothing"); /* Linux before 5.2 */
+	return b->taken ? 0 : b->dir;
+}
+
 /* 0 or -errno; with the reason. */
-static int make_base(struct cgroup_base *b)
+static int make_base(struct cgroup_base *b, const struct cgroup_terms *terms)
 {
 	char depth[8];
 	size_t len;
-	int fd, err = -EEXIST;
+	int fd, err = take_base(b, terms) == 0 ? 0 : -EEXIST;
 
 	/* EEXIST: processes of a dead agent that had our pid live on in it. */
 	for (int i = 1; err == -EEXIST && i < 10; i++) {
@@ -336,12 +400,17 @@ static int make_base(struct cgroup_base *b)
 			b->own_path, b->name, err_name(err));
 		return err;
 	}
-	fd = cgfs_open(b->own, b->name);
+	fd = b->taken ? b->dir : cgfs_open(b->own, b->name);
 	if (fd < 0) {
 		lack_all(b, "cannot open %.80s/%s: %s", b->own_path, b->name, strerror(-fd));
 		return fd;
 	}
 	b->dir = fd;
+	err = cgroup_owner_note(b->dir, terms->run_dir);
+	if (err)
+		log_info("cgroup", "no notes can be left for a successor path=%s/%s err=%s",
+			b->own_path, b->name, err_name(err));
+	b->notes = !err;
 	snprintf(depth, sizeof(depth), "%d", CGFS_MAX_DEPTH);
 	if (cgfs_write(b->dir, "cgroup.max.depth", depth))
 		log_debug("cgroup", "the depth is not limited"); /* Linux before 4.14 */
@@ -354,16 +423,16 @@ static int make_base(struct cgroup_base *b)
 	return 0;
 }
 
-int cgroup_base_open(struct cgroup_base *b, const char *setting)
+int cgroup_base_open(struct cgroup_base *b, const struct cgroup_terms *terms)
 {
 	int err;
 
 	*b = (struct cgroup_base){.dir = -1, .own = -1};
 	snprintf(b->agent, sizeof(b->agent), "guestd.%d.agent", (int)getpid());
-	err = open_own(b, setting);
+	err = open_own(b, terms->setting);
 	if (!err) {
-		remove_stale(b);
-		err = make_base(b);
+		remove_stale(b, terms->run_dir);
+		err = make_base(b, terms);
 	}
 	if (err) {
 		cgroup_base_close(b);

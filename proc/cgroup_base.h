@@ -24,6 +24,9 @@ struct cgroup_base {
 	/* Why limits cannot be set: a sentence with the remedy; "" where they can. */
 	char lacks[N_CONTROLLERS][200];
 
+	bool taken; /* guestd.PID is the predecessor's, with all that lives in it */
+	bool notes; /* cgfs_note works */
+
 	/* private */
 	int own;
 	char own_path[PATH_MAX], name[32], agent[32];
@@ -32,11 +35,17 @@ struct cgroup_base {
 
 extern const char *const controller_names[N_CONTROLLERS];
 
+struct cgroup_terms {
+	const char *setting; /* "auto", "off", or the path of OWN */
+	const char *run_dir; /* a dead agent with the same one is our predecessor */
+	bool kill;           /* what that started, rather than go on with it */
+};
+
 /*
- * Finds OWN and makes guestd.PID in it; removes what dead agents left there.  SETTING is "auto",
- * "off", or the path of OWN.  0; -errno when there are no cgroups, with the reason in B->lacks.
+ * Finds OWN and makes guestd.PID in it, or takes over that of the predecessor; removes what other dead
+ * agents left there.  0; -errno when there are no cgroups, with the reason in B->lacks.
  */
-MUST_CHECK int cgroup_base_open(struct cgroup_base *b, const char *setting);
+MUST_CHECK int cgroup_base_open(struct cgroup_base *b, const struct cgroup_terms *terms);
 
 /* Removes guestd.PID, if it is empty, and then goes back into OWN. */
 void cgroup_base_close(struct cgroup_base *b);

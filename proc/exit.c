@@ -51,17 +51,22 @@ const char *signal_check(const char *text)
 
 static size_t encode_status(const struct exit_record *x, struct enc *e)
 {
+	bool none = x->running || x->unknown;
 	const char *name = WIFSIGNALED(x->status) ? signal_name(WTERMSIG(x->status)) : NULL;
 
-	if (x->running || WIFSIGNALED(x->status))
+	if (none || WIFSIGNALED(x->status))
 		enc_kv_nil(e, "code");
 	else
 		enc_kv_int(e, "code", WEXITSTATUS(x->status));
-	if (x->running || !WIFSIGNALED(x->status))
+	if (none || !WIFSIGNALED(x->status))
 		enc_kv_nil(e, "signal");
 	else
 		enc_kv_int(e, "signal", WTERMSIG(x->status));
-	if (x->running || !name)
+	if (x->unknown && !x->running) {
+		enc_kv_bool(e, "unknown", true);
+		return 3;
+	}
+	if (none || !name)
 		return 2;
 	enc_kv_str(e, "signal_name", name);
 	return 3;
@@ -90,7 +95,8 @@ size_t exit_encode(const struct exit_record *x, struct enc *e)
 
 	enc_kv_bool(e, "timed_out", x->timed_out);
 	enc_kv_bool(e, "oom_killed", x->oom_killed);
-	enc_kv_bool(e, "core", !x->running && WIFSIGNALED(x->status) && WCOREDUMP(x->status));
+	enc_kv_bool(e, "core",
+		!x->running && !x->unknown && WIFSIGNALED(x->status) && WCOREDUMP(x->status));
 	n += encode_times(x, e);
 	enc_kv_uint(e, "stdout_bytes", x->bytes[0]);
 	enc_kv_uint(e, "stderr_bytes", x->bytes[1]);

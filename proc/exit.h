@@ -18,6 +18,7 @@ struct exit_record {
 	int status; /* as wait(2) gives it */
 	struct rusage usage;
 	bool running; /* it has not ended: what is known so far */
+	bool unknown; /* it was not our child, and nobody could tell: status and usage say nothing */
 	bool timed_out;
 	bool oom_killed; /* it, or something that it started */
 	bool eof; /* both outputs were at their end, nothing was left behind that holds them */

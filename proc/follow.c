@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "proc/process_impl.h"
+#include "proc/record.h"
 
 /* How long a client may hold a process back without taking anything. */
 #define STALL_S 30.0
@@ -196,6 +197,8 @@ void process_input_end(struct process *p)
 
 	if (!p->spec->pty.given) {
 		sink_end(&p->in);
+		if (p->birth.noted && p->spec->want_stdin)
+			record_write(p);
 		return;
 	}
 	/* At the start of a line, or not: what is typed there ends with a carriage return. */

@@ -20,7 +20,7 @@ void info_encode(const struct process *p, size_t argv_max, struct enc *e)
 	enc_kv_int(e, "pid", p->pid);
 	enc_str(e, "argv");
 	spec_encode_argv(p->spec, p->shell, argv_max, e, &truncated);
-	if (truncated) {
+	if (truncated || p->birth.argv_truncated) {
 		enc_kv_bool(e, "argv_truncated", true);
 		n++;
 	}
@@ -37,6 +37,10 @@ void info_encode(const struct process *p, size_t argv_max, struct enc *e)
 	enc_kv_uint(e, "stdout_offset", x.bytes[0]);
 	enc_kv_uint(e, "stderr_offset", x.bytes[1]);
 	n++;
+	if (p->found) {
+		enc_kv_bool(e, "found", true);
+		n++;
+	}
 	if (ended) {
 		size_t exit_mark;
 

@@ -18,6 +18,7 @@
 #include "guestd/loop.h"
 #include "proc/cgroup.h"
 #include "proc/process_impl.h"
+#include "proc/record.h"
 
 /* How often the user files may change under a spawn before it is given up. */
 #define MAX_ATTEMPTS 5
@@ -192,6 +193,7 @@ static void tell_started(const struct process *p)
 static void on_spawned(struct spawn *s)
 {
 	struct process *p = s->owner;
+	bool at_root;
 
 	if (s->stage == SPAWN_STALE) {
 		launch_free_spawn(p);
@@ -204,7 +206,10 @@ static void on_spawned(struct spawn *s)
 		return;
 	}
 	note_account(p, s);
+	at_root = s->at_root;
 	launch_free_spawn(p);
+	if (at_root && p->birth.noted)
+		record_write(p); /* its cwd is another one than was noted */
 	p->state = PROCESS_RUNNING;
 	connect_streams(p);
 	tell_started(p);
@@ -257,6 +262,12 @@ static void on_oom(void *owner, uint64_t n)
 
 static const struct cgroup_ops cgroup_ops = {.emptied = on_cgroup_emptied, .oom = on_oom};
 
+void launch_hold_cgroup(struct process *p, struct cgroup *cg)
+{
+	p->cgroup = cg;
+	cgroup_hold(cg, &cgroup_ops, p);
+}
+
 /* 0, or F is filled. */
 static int make_cgroup(struct process *p, struct spawn *s, struct failure *f)
 {
@@ -276,7 +287,9 @@ static int start_child(struct process *p, struct spawn *s)
 	s->done = on_spawned;
 	p->exit.started_us = clock_real_us();
 	p->started_mono_us = clock_mono_us();
+	p->birth.cloned_us[0] = clock_boot_us();
 	pid = spawn_start(s);
+	p->birth.cloned_us[1] = clock_boot_us();
 	fd_close(&t->in[0]);
 	fd_close(&t->out[1]);
 	fd_close(&t->err[1]);
@@ -285,6 +298,7 @@ static int start_child(struct process *p, struct spawn *s)
 	process_set_pid(p, pid);
 	child_register(&p->child, pid);
 	stop_arm_timeout(p);
+	record_begin(p);
 	return 0;
 }
 

@@ -17,8 +17,11 @@
 #include "guestd/identity.h"
 #include "guestd/req.h"
 #include "proc/artifacts.h"
+#include "proc/boot.h"
 #include "proc/cgroup.h"
+#include "proc/found.h"
 #include "proc/inbox.h"
+#include "proc/record.h"
 #include "proto/limits.h"
 
 /* After the exit, output that something left behind still holds is waited for this long. */
@@ -88,6 +91,7 @@ static void bury(struct grave *grave)
 	tree_fini(&p->tree);
 	order_fini(&p->order);
 	artifacts_free(p->artifacts);
+	found_free(p->found);
 	params_free(p->params);
 	free(p->account);
 	free(p->user);
@@ -116,6 +120,7 @@ static void process_bury(struct process *p)
 	list_del(&p->link);
 	list_del(&p->id_link);
 	list_del(&p->pid_link);
+	record_forget(p);
 	if (list_empty(&p->exited_link)) {
 		processes.n_live--;
 	} else {
@@ -373,12 +378,15 @@ static void on_exited(struct child *child, int status, const struct rusage *usag
 	if (p->state != PROCESS_RUNNING)
 		return; /* the spawn failed */
 	p->state = PROCESS_EXITED;
+	record_forget(p);
 	p->exit.status = status;
 	p->exit.usage = *usage;
 	processes.ended_us += cpu_us(usage);
 	activity_touch();
-	p->exit.exited_us = clock_real_us();
-	p->exit.duration_us = clock_mono_us() - p->started_mono_us;
+	if (!p->exit.exited_us) { /* else it had ended before it was found */
+		p->exit.exited_us = clock_real_us();
+		p->exit.duration_us = clock_mono_us() - p->started_mono_us;
+	}
 	p->exit.oom_killed = p->cgroup && cgroup_oom_kills(p->cgroup) > 0;
 	ev_timer_stop(loop_ev(), &p->timeout);
 	fd_close(&p->tty.slave);
@@ -466,6 +474,7 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	list_init(&p->exited_link);
 	list_init(&p->pid_link);
 	list_init(&p->starter.link);
+	list_init(&p->record_link);
 	p->starter.gone = on_starter_gone;
 	ev_init(&p->drain, on_drain);
 	stop_init(p);
@@ -595,6 +604,7 @@ static int start(void)
 		err = child_start();
 	if (!err) {
 		cgroup_start();
+		record_start();
 		identity_set_cgroups(cgroup_dir());
 		inbox_start();
 		activity_set_lister(list_running);
@@ -606,7 +616,14 @@ static void stop(void)
 {
 	ev_timer_stop(loop_ev(), &processes.calm);
 	inbox_stop();
+	record_stop();
 	cgroup_stop();
 }
 
-AREA(proc) = {.name = "proc", .start = start, .stop = stop};
+static void ready(void)
+{
+	found_start();
+	boot_start();
+}
+
+AREA(proc) = {.name = "proc", .start = start, .ready = ready, .stop = stop};

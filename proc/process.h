@@ -45,6 +45,7 @@ enum process_state {
 
 struct cgroup;
 struct follower;
+struct found;
 
 /* Each may be NULL. */
 struct follower_ops {
@@ -114,6 +115,7 @@ struct process {
 	struct terminal tty;     /* master -1; slave -1 = none, or its leader is gone */
 	/* From RUNNING on. */
 	char *user, *cwd, *shell; /* by name; where it was started; what its user has */
+	struct found *found;      /* a predecessor started it; NULL: this agent did */
 
 	/* private */
 	struct list link;              /* processes.all */
@@ -134,6 +136,12 @@ struct process {
 	struct sink in;
 	char last_input; /* a terminal's end of input depends on it */
 	uint64_t started_mono_us;
+	struct {
+		uint64_t cloned_us[2]; /* since boot: between these */
+		bool argv_truncated;   /* of a found one: so it was noted */
+		bool noted;
+	} birth; /* record.h */
+	struct list record_link;
 	struct ev_timer timeout, grace, drain, check, stall;
 	bool stopping, killing, stopped;
 	ev_tstamp kill_at; /* when stopping becomes killing */

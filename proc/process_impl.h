@@ -5,6 +5,7 @@
  *	launch.c    from a description to a running program
  *	terminate.c timeouts, TERM, KILL
  *	follow.c    positions of those who read
+ *	found.c     those that another agent had started
  */
 #ifndef PROC_PROCESS_IMPL_H
 #define PROC_PROCESS_IMPL_H
@@ -37,6 +38,7 @@ void launch_init(struct process *p);
 void launch_close_pipes(struct process_pipes *t);
 void launch_free_spawn(struct process *p); /* its child has executed, or is dead */
 void launch_give_up(struct process *p);    /* stopped before there was a child */
+void launch_hold_cgroup(struct process *p, struct cgroup *cg); /* in which it was found */
 
 /* terminate.c */
 void stop_init(struct process *p);

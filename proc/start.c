@@ -6,6 +6,7 @@
 #include "guestd/method.h"
 #include "guestd/req.h"
 #include "proc/info.h"
+#include "proc/record.h"
 
 struct start {
 	struct follower f;
@@ -24,9 +25,12 @@ static struct req *done(struct follower *f)
 
 static void on_started(struct follower *f)
 {
-	const struct process *p = f->process;
+	struct process *p = f->process;
 	struct req *req = done(f);
 	struct enc e;
+
+	if (!p->birth.noted)
+		record_write(p); /* whoever hears of it may ask another agent for it */
 
 	req_reply_begin(req, &e);
 	info_encode(p, INFO_ARGV_MAX, &e);

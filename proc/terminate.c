@@ -8,9 +8,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "guestd/loop.h"
 #include "proc/cgroup.h"
+#include "proc/found.h"
 #include "proc/process_impl.h"
+#include "proc/record.h"
 
 /* While a tree is being stopped, how often we look who is left of it. */
 #define CHECK_S 0.02
@@ -44,13 +47,19 @@ static void find_members(struct process *p, struct tree *tree)
 		tree_update(tree, p->child.pid);
 }
 
+/* Is its pid nobody else's?  Of a found one it is not for us to say when that ends (found.h). */
+static bool is_there(const struct process *p)
+{
+	return p->child.pid && (!p->found || found_is_alive(p->found));
+}
+
 /*
  * The leader made its group before anything else, but it may not have come so far.  Until it
  * is reaped its pid is nobody else's, as process or as group (child.h).
  */
 static void signal_group(struct process *p, int number)
 {
-	if (p->child.pid && kill(-p->child.pid, number) < 0)
+	if (is_there(p) && kill(-p->child.pid, number) < 0)
 		kill(p->child.pid, number);
 }
 
@@ -77,7 +86,7 @@ size_t process_signal(struct process *p, int number, enum signal_scope scope)
 	size_t n = 0;
 
 	if (scope == SCOPE_LEADER)
-		return p->child.pid && kill(p->child.pid, number) == 0;
+		return is_there(p) && kill(p->child.pid, number) == 0;
 	find_members(p, &tree);
 	for (size_t i = 0; i < tree.n; i++)
 		n += tree.at[i].in_group;
@@ -111,6 +120,7 @@ void stop_note_leftovers(struct process *p)
 {
 	if (p->cgroup && cgroup_populated(p->cgroup)) {
 		cgroup_watch(p->cgroup);
+		record_write(p); /* how it ended */
 	} else if (p->cgroup) {
 		process_leave_cgroup(p);
 	} else if (!p->stopping && !(p->out[0].source.eof && p->out[1].source.eof)) {
@@ -206,9 +216,11 @@ void stop_init(struct process *p)
 
 void stop_arm_timeout(struct process *p)
 {
+	ev_tstamp ran = (ev_tstamp)(clock_mono_us() - p->started_mono_us) / 1000000;
+
 	if (!p->spec->timeout_ms)
 		return;
-	ev_timer_set(&p->timeout, (ev_tstamp)p->spec->timeout_ms / 1000, 0);
+	ev_timer_set(&p->timeout, MAX((ev_tstamp)p->spec->timeout_ms / 1000 - ran, 0), 0);
 	ev_timer_start(loop_ev(), &p->timeout);
 }
 

@@ -42,6 +42,14 @@ static bool is_over(const struct viewer *v)
 	       follower_at_end(&v->f, 1) && !event_pending(&v->events);
 }
 
+/* Of a terminal, and of merged output, all is on one channel. */
+static bool has_stream(const struct viewer *v, unsigned i)
+{
+	const struct spec *spec = v->f.process->spec;
+
+	return i == 0 || !(spec->merge || spec->pty.given);
+}
+
 /* Ends of streams, and the end of it all, once everything before them was sent. */
 static void check_ends(struct viewer *v)
 {
@@ -51,7 +59,7 @@ static void check_ends(struct viewer *v)
 		if (v->end_sent[i] || !p->out[i].source.eof || !follower_at_end(&v->f, i))
 			continue;
 		v->end_sent[i] = true;
-		if (i == 0 || !(p->spec->merge || p->spec->pty.given))
+		if (has_stream(v, i))
 			chan_end(v->req, i ? CHANNEL_ERR : CHANNEL_OUT);
 	}
 	if (is_over(v))
@@ -70,16 +78,19 @@ void viewer_greet_started(struct viewer *v)
 	chan_event_end_soon(v->req, &e); /* of a short process, with its output or its exit */
 }
 
-static void send_gap(struct viewer *v, unsigned i, uint64_t lost)
+/* LOST bytes; UNKNOWN: or any other number, all that there was before the agent's restart. */
+static void send_gap(struct viewer *v, unsigned i, uint64_t lost, bool unknown)
 {
 	struct enc e;
 
 	chan_event_begin(v->req, &e);
-	enc_map_end(&e, enc_map_begin(&e), 4);
+	enc_map_end(&e, enc_map_begin(&e), unknown ? 5 : 4);
 	enc_kv_str(&e, "type", "gap");
 	enc_kv_uint(&e, "channel", i ? CHANNEL_ERR : CHANNEL_OUT);
 	enc_kv_uint(&e, "lost", lost);
 	enc_kv_uint(&e, "offset", v->f.position[i]);
+	if (unknown)
+		enc_kv_bool(&e, "unknown", true);
 	chan_event_end(v->req, &e);
 }
 
@@ -88,8 +99,10 @@ static void greet(struct viewer *v)
 	v->greeted = true;
 	v->kind->greet(v);
 	for (unsigned i = 0; i < 2; i++) {
-		if (v->lost_at_start[i])
-			send_gap(v, i, v->lost_at_start[i]);
+		bool unknown = v->f.process->found && v->f.position[i] == 0 && has_stream(v, i);
+
+		if (v->lost_at_start[i] || unknown)
+			send_gap(v, i, v->lost_at_start[i], unknown);
 	}
 }
 
@@ -127,7 +140,7 @@ static void on_failed(struct follower *f, const struct failure *failure)
 
 static void on_gap(struct follower *f, unsigned i, uint64_t lost)
 {
-	send_gap(viewer_of(f), i, lost);
+	send_gap(viewer_of(f), i, lost, false);
 }
 
 static void answer_cancel(struct viewer *v)

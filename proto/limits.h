@@ -87,6 +87,13 @@
 #define MAX_EXITED       1024u
 #define EXITED_BYTES_MAX (16u << 20)
 
+/*
+ * What is noted of a process for the next agent: of its arguments, and a label at most, so that it fits
+ * beside the longest path into a note at its cgroup.
+ */
+#define RECORD_ARGV_MAX  1024u
+#define RECORD_LABEL_MAX 1024u
+
 /* Files that a process is to produce: each costs a digest until the process is forgotten. */
 #define MAX_ARTIFACTS 1024u
 
