@@ -2,7 +2,8 @@
  * guestd/config.h - what the agent was told at its start
  *
  * One table of keys serves the file, the kernel command line (`guestd.KEY=VALUE`) and the
- * options (`--KEY VALUE`), from weak to strong.  Read-only once the loop runs.
+ * options (`--KEY VALUE`), from weak to strong.  guestd.conf(5) has them all.  Read-only once the
+ * loop runs.
  */
 #ifndef GUESTD_CONFIG_H
 #define GUESTD_CONFIG_H
@@ -28,6 +29,14 @@ struct config {
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
+
+	/* Where the agent is the guest's init; NULL = not given */
+	bool as_init;
+	const char *refused; /* why it must serve nobody; NULL: it may */
+	const char *root, *root_type, *root_options, *overlay, *hostname;
+	bool root_read_only, grow;
+	unsigned root_wait_s;
+	const char **mounts, **nets, **sysctls; /* as words.h takes them; ended by NULL */
 };
 
 /* What else a command line can ask for. */
@@ -42,7 +51,23 @@ MUST_CHECK int config_read(
 
 const struct config *config(void);
 
-/* For --help: the options, a line each. */
+/*
+ * Instead, in PID 1 and before there is an agent: reads the file and the kernel command line.
+ * config_read has nothing to do then.  A mistake is logged and left out, whatever it is, because
+ * somebody has to start the guest; but a policy that cannot be had (KEY is marked so, or its source
+ * cannot be read whole) is no policy that may be left out: `refused` is set, and nobody listens.
+ *
+ * Once the guest's root has been changed, or could not be, config_read_root reads again: the file in
+ * there, unless the first one had been found where nobody can write to it, and the token.
+ */
+void config_read_init(void);
+void config_read_root(void);
+
+/* As init: the agent runs, but serves nobody. */
+void config_refuse(const char *why);
+
+/* For --help: the options, and the keys that are no options, a line each. */
 void config_print_options(void);
+void config_print_guest(void);
 
 #endif

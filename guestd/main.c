@@ -59,7 +59,9 @@ static void usage(void)
 	       "                             (/etc/guestd.conf where it exists)\n"
 	       "  --methods                  list the methods with their parameters\n"
 	       "  --version                  print the version\n"
-	       "  --help                     print this\n");
+	       "  --help                     print this\n\n"
+	       "As PID 1, in the file and on the kernel command line as guestd.KEY=VALUE:\n");
+	config_print_guest();
 }
 
 /* With one of 0, 1, 2 closed, the next socket would take its place and be a child's stdin. */
@@ -144,10 +146,10 @@ static int watch_signals(void)
 /* For those who watch the console: do not connect before this line (vhost-device-vsock can wedge). */
 static void tell_console(void)
 {
-	static const char marker[] = "guestd: ready\n";
+	const char *marker = config()->refused ? "guestd: serves nobody\n" : "guestd: ready\n";
 	cleanup_fd int fd = open("/dev/console", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 
-	if (fd >= 0 && fd_write_all(fd, marker, sizeof(marker) - 1) < 0)
+	if (fd >= 0 && fd_write_all(fd, marker, strlen(marker)) < 0)
 		log_debug("main", "the console takes no marker");
 }
 
@@ -188,8 +190,11 @@ static int run(int argc, char **argv)
 	char why[512];
 	int status = config_read(argc, argv, &action, why, sizeof(why));
 
-	if (!status && method_init(config()->allow, config()->deny, why, sizeof(why)))
-		status = 2;
+	if (!status && method_init(config()->allow, config()->deny, why, sizeof(why))) {
+		status = config()->as_init ? 0 : 2;
+		if (!status)
+			config_refuse(why);
+	}
 	if (status) {
 		log_error("main", "%s", why);
 		return status;
@@ -215,6 +220,8 @@ static int run(int argc, char **argv)
 		log_error("main", "%s", why);
 		return 1;
 	}
+	if (config()->refused)
+		log_error("main", "serves nobody: %s", config()->refused);
 	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
 	if (getpid() == 1)
 		tell_console();
