@@ -7,13 +7,15 @@
  */
 #include <unistd.h>
 
-#include "guestd/area.h"
-
 #include "base/log.h"
+#include "guestd/area.h"
+#include "guestd/config.h"
 #include "init/early.h"
 #include "init/end.h"
 #include "init/modules.h"
 #include "init/mounts.h"
+#include "init/root.h"
+#include "init/setup.h"
 #include "init/tune.h"
 
 static void init_pid1(void)
@@ -24,9 +26,20 @@ static void init_pid1(void)
 	log_to_kmsg();
 	early_process();
 	mounts_all();
+	tune_log(true);
 	modules_load();
+	config_read_init();
+	root_keep_program();
+	if (config()->root) {
+		root_change();
+		config_read_root();
+	}
 	tune_kernel();
+	tune_hostname();
 	tune_loopback();
+	setup_mounts();
+	setup_net();
+	tune_log(false);
 }
 
 /* Beside an init that is not ours, only who insisted on it. */
