@@ -222,7 +222,8 @@ static int run(int argc, char **argv)
 	}
 	if (config()->refused)
 		log_error("main", "serves nobody: %s", config()->refused);
-	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
+	else
+		log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
 	if (getpid() == 1)
 		tell_console();
 	loop_run();

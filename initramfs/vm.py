@@ -76,6 +76,7 @@ class VM:
         qemu_args=(),
         vsock=True,
         snapshot=None,
+        marker=MARKER,
     ):
         self.image = image or os.path.join(BUILD, "initramfs.cpio.gz")
         self.kernel = kernel or first_existing(os.path.join(BUILD, "vmlinux"), os.path.join(BUILD, "vmlinuz"))
@@ -85,6 +86,7 @@ class VM:
         self.qemu_args = list(qemu_args)
         self.vsock = vsock  # False: boots without the device; plug_vsock() brings it
         self.snapshot = snapshot  # goes on from what save() has written, of a guest with the same arguments
+        self.marker = marker  # what the console says when the guest is ready
         self.accel = accel or os.environ.get("GUESTD_VM_ACCEL")
         self.dir = None
         self.boot_seconds = None
@@ -295,7 +297,7 @@ class VM:
             said = f.read()
         if b"Kernel panic" in said:
             raise VMError(f"the guest's kernel panicked\n{self.tail()}")
-        return MARKER in said
+        return self.marker in said
 
     def wait_for(self, condition, timeout, what):
         end = time.monotonic() + timeout
