@@ -67,6 +67,7 @@ bool ip_parse(const char *value, struct ip *ip, const char **why)
 		if (*field[i])
 			ip->net.dns[ip->net.n_dns++] = field[i];
 	}
+	*why = NULL;
 	return true;
 }
 
