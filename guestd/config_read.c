@@ -266,8 +266,10 @@ static void read_as_init(bool quiet_file, bool quiet_line)
 {
 	char text[512], *copy;
 	struct why why = {text, sizeof(text)};
-	int err = config_set_defaults(true, &why);
+	int err;
 
+	if (config_set_defaults(true, &why))
+		config_refuse(text);
 	init.quiet = quiet_file;
 	if (init.broken) {
 		snprintf(text, sizeof(text), "%s", init.broken);
