@@ -149,10 +149,10 @@ static bool find(enum kind kind, const char *value, char path[DEVICE_PATH_MAX])
 	if (!dir)
 		return false;
 	while (!found && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' ||
-			strlen(entry->d_name) >= DEVICE_PATH_MAX - strlen("/dev/"))
+		int n = snprintf(path, DEVICE_PATH_MAX, "/dev/%s", entry->d_name);
+
+		if (n >= DEVICE_PATH_MAX || entry->d_name[0] == '.')
 			continue;
-		snprintf(path, DEVICE_PATH_MAX, "/dev/%s", entry->d_name);
 		found = is_it(entry->d_name, path, kind, value);
 	}
 	closedir(dir);
