@@ -7,24 +7,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "guestd/end.h"
+#include "guestd/config_keys.h"
+#include "guestd/words.h"
 #include "vsock/port.h"
 
-#define DEFAULT_FILE "/etc/guestd.conf"
-
-/* Configuration is small; what is longer is a mistake. */
-#define FILE_MAX  (64u << 10)
 #define TOKEN_MAX 4096u
 
 /* Names of ttys are short. */
 #define CONSOLE_MAX 63u
 
+/* A disk of the guest's host is there in no time; one that is attached by hand, when it is. */
+#define ROOT_WAIT_S     10
+#define ROOT_WAIT_MAX_S 3600u
+
 static struct config conf;
+
+/* The token file that was read last: behind init's change of its root it may be gone. */
+static struct {
+	char *path, *token;
+	size_t len;
+} token;
 
 const struct config *config(void)
 {
@@ -37,14 +43,7 @@ void config_set_cgroup(const char *path)
 		conf.cgroup = path;
 }
 
-struct why {
-	char *text;
-	size_t len;
-};
-
-static int bad(struct why *why, const char *fmt, ...) PRINTF(2, 3);
-
-static int bad(struct why *why, const char *fmt, ...)
+int config_bad(struct why *why, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -53,8 +52,6 @@ static int bad(struct why *why, const char *fmt, ...)
 	va_end(ap);
 	return -EINVAL;
 }
-
-/* Setters: 0; -EINVAL for a wrong value, else what the system refused; with a sentence. */
 
 static int set_listen(const char *value, struct why *why)
 {
@@ -76,35 +73,44 @@ static int set_kind(const char *value, struct why *why)
 	else if (strcmp(value, "computer") == 0)
 		conf.kind = KIND_COMPUTER;
 	else
-		return bad(why, "kind is sandbox or computer, not %s", value);
+		return config_bad(why, "kind is sandbox or computer, not %s", value);
 	return 0;
 }
 
 static int set_token_file(const char *value, struct why *why)
 {
-	char *token = xmalloc(TOKEN_MAX);
-	ssize_t n = fd_read_file(value, token, TOKEN_MAX);
+	char *text;
+	ssize_t n;
 
-	if (n < 0) {
-		free(token);
-		bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
-		return (int)n;
+	if (!token.path || strcmp(token.path, value) != 0) {
+		text = xmalloc(TOKEN_MAX);
+		n = fd_read_file(value, text, TOKEN_MAX);
+		if (n < 0) {
+			free(text);
+			config_bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
+			return (int)n;
+		}
+		if (n == TOKEN_MAX - 1) {
+			free(text);
+			config_bad(
+				why, "token file %s is longer than %u bytes", value, TOKEN_MAX - 2);
+			return -EFBIG;
+		}
+		if (n > 0 && text[n - 1] == '\n')
+			text[--n] = '\0';
+		if (n == 0) {
+			free(text);
+			config_bad(why, "token file %s is empty", value);
+			return -ENODATA;
+		}
+		free(token.path);
+		free(token.token);
+		token.path = xstrdup(value);
+		token.token = text;
+		token.len = (size_t)n;
 	}
-	if (n == TOKEN_MAX - 1) {
-		free(token);
-		bad(why, "token file %s is longer than %u bytes", value, TOKEN_MAX - 2);
-		return -EFBIG;
-	}
-	if (n > 0 && token[n - 1] == '\n')
-		token[--n] = '\0';
-	if (n == 0) {
-		free(token);
-		bad(why, "token file %s is empty", value);
-		return -ENODATA;
-	}
-	free((char *)conf.token);
-	conf.token = token;
-	conf.token_len = (size_t)n;
+	conf.token = token.token;
+	conf.token_len = token.len;
 	return 0;
 }
 
@@ -114,9 +120,10 @@ static int set_allow_cid(const char *value, struct why *why)
 	unsigned long cid = strtoul(value, &end, 10);
 
 	if (!isdigit((unsigned char)*value) || *end || cid > UINT32_MAX)
-		return bad(why, "allow-cid is a number, not %s", value);
+		return config_bad(why, "allow-cid is a number, not %s", value);
 	if (conf.peers.n_cids == ARRAY_LEN(conf.peers.cid))
-		return bad(why, "at most %zu peers can be allowed", ARRAY_LEN(conf.peers.cid));
+		return config_bad(
+			why, "at most %zu peers can be allowed", ARRAY_LEN(conf.peers.cid));
 	conf.peers.cid[conf.peers.n_cids++] = (uint32_t)cid;
 	return 0;
 }
@@ -156,47 +163,24 @@ static int set_deny(const char *value, struct why *why)
 static int set_run_dir(const char *value, struct why *why)
 {
 	if (*value != '/')
-		return bad(why, "run-dir is an absolute path, not %s", value);
+		return config_bad(why, "run-dir is an absolute path, not %s", value);
 	conf.run_dir = xstrdup(value);
-	return 0;
-}
-
-static int set_default_user(const char *value, struct why *why)
-{
-	if (!*value)
-		return bad(why, "default-user is empty");
-	conf.default_user = xstrdup(value);
 	return 0;
 }
 
 static int set_cgroup(const char *value, struct why *why)
 {
 	if (*value != '/' && strcmp(value, "auto") != 0 && strcmp(value, "off") != 0)
-		return bad(why, "cgroup is auto, off or an absolute path, not %s", value);
+		return config_bad(why, "cgroup is auto, off or an absolute path, not %s", value);
 	conf.cgroup = xstrdup(value);
 	return 0;
-}
-
-/* On the command line the name alone says yes. */
-static int set_dial_any(const char *value, struct why *why)
-{
-	static const char *const yes[] = {"yes", "true", "on", "1"};
-	static const char *const no[] = {"no", "false", "off", "0"};
-
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
-			conf.dial_any = strcmp(value, yes[i]) == 0;
-			return 0;
-		}
-	}
-	return bad(why, "dial-any is yes or no, not %s", value);
 }
 
 static int set_watch_backend(const char *value, struct why *why)
 {
 	if (strcmp(value, "auto") != 0 && strcmp(value, "inotify") != 0 &&
 		strcmp(value, "fanotify") != 0)
-		return bad(why, "watch-backend is auto, inotify or fanotify, not %s", value);
+		return config_bad(why, "watch-backend is auto, inotify or fanotify, not %s", value);
 	conf.watch_backend = xstrdup(value);
 	return 0;
 }
@@ -206,7 +190,7 @@ static int set_console(const char *value, struct why *why)
 	bool path = strncmp(value, "/dev/", 5) == 0;
 
 	if (!*value || (!path && strchr(value, '/')) || strlen(value) > CONSOLE_MAX)
-		return bad(why, "console is a tty, ttyS0 or /dev/ttyS0, not %.100s", value);
+		return config_bad(why, "console is a tty, ttyS0 or /dev/ttyS0, not %.100s", value);
 	conf.console = xstrdup(value);
 	return 0;
 }
@@ -214,7 +198,7 @@ static int set_console(const char *value, struct why *why)
 static int set_handoff(const char *value, struct why *why)
 {
 	if (*value != '/')
-		return bad(why, "handoff is an absolute path, not %s", value);
+		return config_bad(why, "handoff is an absolute path, not %s", value);
 	conf.handoff = xstrdup(value);
 	return 0;
 }
@@ -226,7 +210,7 @@ static int set_leftovers(const char *value, struct why *why)
 	else if (strcmp(value, "kill") == 0)
 		conf.leftovers = LEFTOVERS_KILL;
 	else
-		return bad(why, "leftovers is keep or kill, not %s", value);
+		return config_bad(why, "leftovers is keep or kill, not %s", value);
 	return 0;
 }
 
@@ -267,8 +251,8 @@ static int set_start(const char *value, struct why *why)
 	if (open || n == 0 || !*argv[0]) {
 		free(argv);
 		free(text);
-		return open ? bad(why, "start: a quote is not closed: %s", value)
-			    : bad(why, "start names no program");
+		return open ? config_bad(why, "start: a quote is not closed: %s", value)
+			    : config_bad(why, "start names no program");
 	}
 	conf.start = argv;
 	return 0;
@@ -279,53 +263,155 @@ static int set_log_level(const char *value, struct why *why)
 	enum log_level level;
 
 	if (!log_level_parse(value, &level))
-		return bad(why, "log-level is error, warn, info or debug, not %s", value);
+		return config_bad(why, "log-level is error, warn, info or debug, not %s", value);
 	log_set_level(level);
 	return 0;
 }
 
-static const struct key {
-	const char *name, *value, *help; /* without a value: a switch */
-	int (*set)(const char *value, struct why *why);
-} keys[] = {
+/* The guest's, where the agent is its init. */
+
+static int check_overlay(const char *value, struct why *why)
+{
+	if (strcmp(value, "tmpfs") != 0 && *value != '/' && !strchr(value, '='))
+		return config_bad(why, "overlay is tmpfs or a device, not %s", value);
+	return 0;
+}
+
+static int set_root_wait(const char *value, struct why *why)
+{
+	char *end;
+	unsigned long seconds = strtoul(value, &end, 10);
+
+	if (!isdigit((unsigned char)*value) || *end || seconds > ROOT_WAIT_MAX_S)
+		return config_bad(why, "root-wait is a number of seconds, at most %u, not %s",
+			ROOT_WAIT_MAX_S, value);
+	conf.root_wait_s = (unsigned)seconds;
+	return 0;
+}
+
+static int check_mount(const char *value, struct why *why)
+{
+	char *copy = xstrdup(value);
+	struct words_mount m;
+	const char *wrong;
+	int err = words_mount(copy, &m, &wrong);
+
+	free(copy);
+	return err ? config_bad(why, "mount: %s, not %s", wrong, value) : 0;
+}
+
+static int check_net(const char *value, struct why *why)
+{
+	char *copy = xstrdup(value);
+	struct words_net n;
+	const char *wrong;
+	int err = words_net(copy, &n, &wrong);
+
+	free(copy);
+	return err ? config_bad(why, "net: %s: %s", value, wrong) : 0;
+}
+
+static int check_sysctl(const char *value, struct why *why)
+{
+	char *copy = xstrdup(value);
+	const char *path, *text, *wrong;
+	int err = words_sysctl(copy, &path, &text, &wrong);
+
+	free(copy);
+	return err ? config_bad(why, "sysctl: %s, not %s", wrong, value) : 0;
+}
+
+static int check_hostname(const char *value, struct why *why)
+{
+	size_t len = strlen(value);
+
+	/* __NEW_UTS_LEN: the kernel takes no more. */
+	if (len > 64 || value[strcspn(value, "/ \t")])
+		return config_bad(why,
+			"hostname has at most 64 bytes, without blanks and slashes, not %s", value);
+	return 0;
+}
+
+static const struct key keys[] = {
 	{"listen", "ENDPOINT",
-		"vsock:PORT, unix:PATH, serial:PATH or fd:N; may repeat (vsock:1024)", set_listen},
-	{"kind", "KIND", "sandbox or computer (sandbox)", set_kind},
-	{"token-file", "FILE", "clients must show what this file holds", set_token_file},
-	{"allow-cid", "CID", "let this vsock peer in besides the host; may repeat", set_allow_cid},
-	{"allow", "METHOD,...", "serve only these methods", set_allow},
-	{"deny", "METHOD,...", "do not serve these methods", set_deny},
-	{"run-dir", "DIR", "where run-time files go (/run/guestd)", set_run_dir},
+		"vsock:PORT, unix:PATH, serial:PATH or fd:N; may repeat (vsock:1024)",
+		.set = set_listen},
+	{"kind", "KIND", "sandbox or computer (sandbox)", .set = set_kind},
+	{"token-file", "FILE", "clients must show what this file holds", .set = set_token_file,
+		.policy = true, .file = true},
+	{"allow-cid", "CID", "let this vsock peer in besides the host; may repeat",
+		.set = set_allow_cid},
+	{"allow", "METHOD,...", "serve only these methods", .set = set_allow, .policy = true},
+	{"deny", "METHOD,...", "do not serve these methods", .set = set_deny, .policy = true},
+	{"run-dir", "DIR", "where run-time files go (/run/guestd)", .set = set_run_dir},
 	{"default-user", "USER", "whom processes run as unless a call says otherwise",
-		set_default_user},
+		.text = &conf.default_user, .policy = true},
 	{"cgroup", "PATH", "auto, off or a cgroup of our own, for one below it a process (auto)",
-		set_cgroup},
-	{"dial-any", NULL, "let clients reach other machines through net.dial", set_dial_any},
+		.set = set_cgroup},
+	{"dial-any", NULL, "let clients reach other machines through net.dial",
+		.yes = &conf.dial_any},
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
-		set_watch_backend},
-	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
-	{"console", "TTY", "as PID 1: a shell on this tty, without a login", set_console},
-	{"handoff", "PATH", "as PID 1: the init that becomes it when the guest is set up",
-		set_handoff},
+		.set = set_watch_backend},
+	{"log-level", "LEVEL", "error, warn, info or debug (info)", .set = set_log_level},
 	{"leftovers", "POLICY", "keep or kill what an agent before this one started (keep)",
-		set_leftovers},
+		.set = set_leftovers},
 	{"start", "COMMAND",
 		"run this once a boot, as the process `start`; words and quotes, no shell",
-		set_start},
+		.set = set_start},
+	{"console", "TTY", "a shell on this tty, without a login", .set = set_console,
+		.guest = true},
+	{"handoff", "PATH", "the init that becomes process 1 when the guest is set up",
+		.set = set_handoff, .guest = true},
+	{"root", "DEVICE", "the root to change to: /dev/NAME, UUID=, LABEL=, PARTUUID= or a tag",
+		.text = &conf.root, .guest = true},
+	{"rootfstype", "TYPE", "its file system (found out)", .text = &conf.root_type,
+		.guest = true},
+	{"rootflags", "OPTIONS", "its mount options", .text = &conf.root_options, .guest = true},
+	{"root-read-only", NULL, "mount it read-only", .yes = &conf.root_read_only, .guest = true},
+	{"root-wait", "SECONDS", "how long a device may take to appear (10)", .set = set_root_wait,
+		.guest = true},
+	{"overlay", "DEVICE", "tmpfs or a device that takes what is written to the root",
+		.text = &conf.overlay, .check = check_overlay, .guest = true},
+	{"grow", NULL, "grow the root's ext4 to the size of its device", .yes = &conf.grow,
+		.guest = true},
+	{"mount", "SOURCE:TARGET:FSTYPE[:OPTIONS]", "mount that, too; may repeat",
+		.list = &conf.mounts, .check = check_mount, .guest = true},
+	{"net", "INTERFACE,...", "address=, gateway=, dns=, mtu= of an interface; may repeat",
+		.list = &conf.nets, .check = check_net, .guest = true},
+	{"hostname", "NAME", "the host's name (that in /etc/hostname)", .text = &conf.hostname,
+		.check = check_hostname, .guest = true},
+	{"sysctl", "KEY=VALUE", "set this below /proc/sys; may repeat", .list = &conf.sysctls,
+		.check = check_sysctl, .guest = true},
 };
 
-void config_print_options(void)
+static void print_keys(bool guest)
 {
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		char left[40];
+		const struct key *k = &keys[i];
+		char left[60];
 
-		snprintf(left, sizeof(left), "--%s%s%s", keys[i].name, keys[i].value ? " " : "",
-			keys[i].value ? keys[i].value : "");
-		printf("  %-26s %s\n", left, keys[i].help);
+		if (k->guest != guest)
+			continue;
+		if (guest)
+			snprintf(left, sizeof(left), "%s=%s", k->name, k->value ? k->value : "yes");
+		else
+			snprintf(left, sizeof(left), "--%s%s%s", k->name, k->value ? " " : "",
+				k->value ? k->value : "");
+		printf("  %-26s %s\n", left, k->help);
 	}
 }
 
-static const struct key *find_key(const char *name, size_t len)
+void config_print_options(void)
+{
+	print_keys(false);
+}
+
+void config_print_guest(void)
+{
+	print_keys(true);
+}
+
+const struct key *config_find(const char *name, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		if (strlen(keys[i].name) == len && memcmp(keys[i].name, name, len) == 0)
@@ -334,192 +420,93 @@ static const struct key *find_key(const char *name, size_t len)
 	return NULL;
 }
 
-/* A source replaces the endpoints of a weaker one: the first `listen` in it empties the list. */
-static int set(const struct key *key, const char *value, bool *fresh_listen, struct why *why)
+static int set_yes(const struct key *key, const char *value, struct why *why)
 {
-	if (key->set == set_listen && *fresh_listen) {
-		conf.n_listen = 0;
-		*fresh_listen = false;
+	static const char *const yes[] = {"yes", "true", "on", "1"};
+	static const char *const no[] = {"no", "false", "off", "0"};
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
+			*key->yes = strcmp(value, yes[i]) == 0;
+			return 0;
+		}
 	}
-	return key->set(value, why);
+	return config_bad(why, "%s is yes or no, not %s", key->name, value);
 }
 
-static char *trim(char *s)
+static void add_to(const char ***list, const char *value)
 {
-	char *end = s + strlen(s);
+	size_t n = 0;
 
-	while (isspace((unsigned char)*s))
-		s++;
-	while (end > s && isspace((unsigned char)end[-1]))
-		*--end = '\0';
-	return s;
+	while (*list && (*list)[n])
+		n++;
+	*list = realloc(*list, (n + 2) * sizeof(**list));
+	ASSERT(*list);
+	(*list)[n++] = xstrdup(value);
+	(*list)[n] = NULL;
 }
 
-static int read_line(char *line, bool *fresh, struct why *why)
+static int set_copy(const struct key *key, const char *value, struct why *why)
 {
-	char *equals, *name;
-	const struct key *key;
-
-	line = trim(line);
-	if (*line == '\0' || *line == '#')
-		return 0;
-	equals = strchr(line, '=');
-	if (!equals)
-		return bad(why, "not key = value: %s", line);
-	*equals = '\0';
-	name = trim(line);
-	key = find_key(name, strlen(name));
-	if (!key)
-		return bad(why, "unknown key %s", name);
-	return set(key, trim(equals + 1), fresh, why);
-}
-
-static int read_file(const char *path, bool must_exist, struct why *why)
-{
-	char *text = xmalloc(FILE_MAX), *rest = text;
-	ssize_t n = fd_read_file(path, text, FILE_MAX);
-	bool fresh = true;
 	int err = 0;
 
-	if (n < 0 && (must_exist || n != -ENOENT))
-		err = bad(why, "cannot read %s: %s", path, strerror((int)-n));
-	else if (n == FILE_MAX - 1)
-		err = bad(why, "%s is longer than %u bytes", path, FILE_MAX);
-	for (unsigned line = 1; !err && n > 0 && rest; line++) {
-		char inner[400];
-		struct why w = {inner, sizeof(inner)};
-
-		if (read_line(strsep(&rest, "\n"), &fresh, &w))
-			err = bad(why, "%s line %u: %s", path, line, inner);
-	}
-	free(text);
+	if (!*value)
+		return config_bad(why, "%s is empty", key->name);
+	if (key->check)
+		err = key->check(value, why);
+	if (!err && key->list)
+		add_to(key->list, value);
+	else if (!err)
+		*key->text = xstrdup(value);
 	return err;
 }
 
-/*
- * The next word at *REST, with its value; NULL: there is none.  As the kernel sees it (next_arg in
- * lib/cmdline.c): double quotes hold blanks together, around the value or around the whole.
- */
-static char *kernel_word(char **rest, char **value)
+/* A source replaces the endpoints of a weaker one: the first `listen` in it empties the list. */
+static int set_listen_of(const struct key *key, const char *value, bool *fresh, struct why *why)
 {
-	char *word = *rest + strspn(*rest, " \n"), *p;
-	bool quoted = *word == '"', open = quoted;
-
-	if (!*word)
-		return NULL;
-	word += quoted;
-	*value = NULL;
-	for (p = word; *p && (open || (*p != ' ' && *p != '\n')); p++) {
-		if (*p == '=' && !*value)
-			*value = p + 1;
-		open ^= *p == '"';
-	}
-	*rest = *p ? p + 1 : p;
-	*p = '\0';
-	if (*value)
-		(*value)[-1] = '\0';
-	if (*value && **value == '"')
-		(*value)++;
-	else if (!quoted)
-		return word;
-	if (p > word && p[-1] == '"')
-		p[-1] = '\0';
-	return word;
-}
-
-/* Other keys there (guestd.root, ...) are for those who know them. */
-static int read_kernel_command_line(struct why *why)
-{
-	char text[4096], *rest = text, *word, *value;
-	bool fresh = true;
-
-	if (fd_read_file("/proc/cmdline", text, sizeof(text)) < 0)
-		return 0;
-	while ((word = kernel_word(&rest, &value))) {
-		const struct key *key;
-		int err;
-
-		if (strncmp(word, "guestd.", 7) != 0 || !value)
-			continue;
-		key = find_key(word + 7, strlen(word + 7));
-		err = key ? set(key, value, &fresh, why) : 0;
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* Walks the options: those that find_key knows are set if APPLY, --config is always noted. */
-static int read_options(int argc, char **argv, bool apply, const char **file,
-	enum config_action *action, struct why *why)
-{
-	bool fresh = true;
-
-	for (int i = 1; i < argc; i++) {
-		const char *name = argv[i] + 2, *value = NULL;
-		size_t len = strcspn(name, "=");
-		const struct key *key;
-
-		if (strncmp(argv[i], "--", 2) != 0)
-			return bad(why, "unexpected argument %s", argv[i]);
-		if (name[len] == '=')
-			value = name + len + 1;
-		if (!value && strcmp(name, "help") == 0) {
-			*action = ACTION_HELP;
-			continue;
-		}
-		if (!value && strcmp(name, "version") == 0) {
-			*action = ACTION_VERSION;
-			continue;
-		}
-		if (!value && strcmp(name, "methods") == 0) {
-			*action = ACTION_METHODS;
-			continue;
-		}
-		key = find_key(name, len);
-		if (!key && !(len == 6 && memcmp(name, "config", len) == 0))
-			return bad(why, "unknown option %s", argv[i]);
-		if (!value && key && !key->value)
-			value = "yes";
-		if (!value && i + 1 == argc)
-			return bad(why, "option %s needs a value", argv[i]);
-		if (!value)
-			value = argv[++i];
-		if (!key)
-			*file = value;
-		else if (apply) {
-			int err = set(key, value, &fresh, why);
-
-			if (err)
-				return err;
-		}
-	}
-	return 0;
-}
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): why_text is written through `why` */
-int config_read(int argc, char **argv, enum config_action *action, char *why_text, size_t why_len)
-{
-	struct why why = {why_text, why_len};
-	const char *file = NULL;
+	size_t n = conf.n_listen;
 	int err;
 
-	*action = ACTION_RUN;
-	conf.run_dir = "/run/guestd";
-	conf.cgroup = "auto";
-	conf.watch_backend = "auto";
+	if (*fresh)
+		conf.n_listen = 0;
+	err = key->set(value, why);
+	if (err)
+		conf.n_listen = n;
+	else
+		*fresh = false;
+	return err;
+}
+
+int config_set(const struct key *key, const char *value, bool *fresh_listen, struct why *why)
+{
+	if (!value && !key->yes)
+		return config_bad(why, "%s needs a value", key->name);
+	if (key->set == set_listen)
+		return set_listen_of(key, value, fresh_listen, why);
+	if (key->yes)
+		return set_yes(key, value ? value : "yes", why);
+	return key->set ? key->set(value, why) : set_copy(key, value, why);
+}
+
+int config_set_defaults(bool as_init, struct why *why)
+{
+	conf = (struct config){
+		.run_dir = "/run/guestd",
+		.cgroup = "auto",
+		.watch_backend = "auto",
+		.as_init = as_init,
+		.root_wait_s = ROOT_WAIT_S,
+	};
 	peer_policy_init(&conf.peers);
-	if (set_listen("vsock:1024", &why) ||
-		(agent_is_init() && port_virtio_exists() &&
-			set_listen("serial:/dev/virtio-ports/guestd.0", &why)))
-		return 1;
-	if (read_options(argc, argv, false, &file, action, &why))
-		return 2;
-	if (*action == ACTION_HELP || *action == ACTION_VERSION)
-		return 0;
-	if (read_file(file ? file : DEFAULT_FILE, file != NULL, &why) ||
-		read_kernel_command_line(&why))
-		return 1;
-	err = read_options(argc, argv, true, &file, action, &why);
-	return err ? (err == -EINVAL ? 2 : 1) : 0;
+	if (set_listen("vsock:1024", why))
+		return -EINVAL;
+	return as_init && port_virtio_exists()
+		       ? set_listen("serial:/dev/virtio-ports/guestd.0", why)
+		       : 0;
+}
+
+void config_refuse(const char *why)
+{
+	if (!conf.refused)
+		conf.refused = xstrdup(why);
 }

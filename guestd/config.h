@@ -2,7 +2,8 @@
  * guestd/config.h - what the agent was told at its start
  *
  * One table of keys serves the file, the kernel command line (`guestd.KEY=VALUE`) and the
- * options (`--KEY VALUE`), from weak to strong.  Read-only once the loop runs.
+ * options (`--KEY VALUE`), from weak to strong.  guestd.conf(5) has them all.  Read-only once the
+ * loop runs.
  */
 #ifndef GUESTD_CONFIG_H
 #define GUESTD_CONFIG_H
@@ -33,6 +34,14 @@ struct config {
 	const char *handoff;       /* the init that becomes process 1; NULL = we stay it */
 	enum leftovers leftovers;  /* what becomes of the processes of a dead predecessor */
 	const char **start;        /* argv of what runs once the agent is ready; NULL = nothing */
+
+	/* Where the agent is the guest's init; NULL = not given */
+	bool as_init;
+	const char *refused; /* why it must serve nobody; NULL: it may */
+	const char *root, *root_type, *root_options, *overlay, *hostname;
+	bool root_read_only, grow;
+	unsigned root_wait_s;
+	const char **mounts, **nets, **sysctls; /* as words.h takes them; ended by NULL */
 };
 
 /* What else a command line can ask for. */
@@ -50,7 +59,23 @@ const struct config *config(void);
 /* Where cgroup is "auto", it is PATH from now on, which stays.  Before the agent is forked. */
 void config_set_cgroup(const char *path);
 
-/* For --help: the options, a line each. */
+/*
+ * Instead, in PID 1 and before there is an agent: reads the file and the kernel command line.
+ * config_read has nothing to do then.  A mistake is logged and left out, whatever it is, because
+ * somebody has to start the guest; but a policy that cannot be had (KEY is marked so, or its source
+ * cannot be read whole) is no policy that may be left out: `refused` is set, and nobody listens.
+ *
+ * Once the guest's root has been changed, or could not be, config_read_root reads again: the file in
+ * there, unless the first one had been found where nobody can write to it, and the token.
+ */
+void config_read_init(void);
+void config_read_root(void);
+
+/* As init: the agent runs, but serves nobody. */
+void config_refuse(const char *why);
+
+/* For --help: the options, and the keys that are no options, a line each. */
 void config_print_options(void);
+void config_print_guest(void);
 
 #endif

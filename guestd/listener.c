@@ -103,6 +103,8 @@ int listeners_start(char *why, size_t why_len)
 {
 	const struct config *conf = config();
 
+	if (conf->refused)
+		return 0;
 	listeners.at = xcalloc(conf->n_listen, sizeof(*listeners.at));
 	listeners.n = conf->n_listen;
 	for (size_t i = 0; i < listeners.n; i++) {
@@ -116,7 +118,8 @@ int listeners_start(char *why, size_t why_len)
 		struct listener *l = &listeners.at[i];
 		int err = try_open(l, why, why_len);
 
-		if (err && !listen_may_come(l->ep, err))
+		/* Init has a guest to run, whoever may reach it. */
+		if (err && !listen_may_come(l->ep, err) && !conf->as_init)
 			return err;
 		if (err) {
 			log_warn("listener", "%s; trying again until it works", why);

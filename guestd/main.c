@@ -64,7 +64,9 @@ static void usage(void)
 	       "                             (/etc/guestd.conf where it exists)\n"
 	       "  --methods                  list the methods with their parameters\n"
 	       "  --version                  print the version\n"
-	       "  --help                     print this\n");
+	       "  --help                     print this\n\n"
+	       "As PID 1, in the file and on the kernel command line as guestd.KEY=VALUE:\n");
+	config_print_guest();
 }
 
 /* With one of 0, 1, 2 closed, the next socket would take its place and be a child's stdin. */
@@ -205,8 +207,11 @@ static int configure(int argc, char **argv, enum config_action *action, char *wh
 {
 	int status = config_read(argc, argv, action, why, why_len);
 
-	if (!status && method_init(config()->allow, config()->deny, why, why_len))
-		status = 2;
+	if (!status && method_init(config()->allow, config()->deny, why, why_len)) {
+		status = config()->as_init ? 0 : 2; /* init has a guest to look after */
+		if (!status)
+			config_refuse(why);
+	}
 	if (status)
 		log_error("main", "%s", why);
 	return status;
@@ -225,9 +230,12 @@ static int serve(void)
 		log_error("main", "%s", why);
 		return 1;
 	}
-	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
+	if (config()->refused)
+		log_error("main", "serves nobody: %s", config()->refused);
+	else
+		log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
 	if (origin.first)
-		tell_console("guestd: ready\n");
+		tell_console(config()->refused ? "guestd: serves nobody\n" : "guestd: ready\n");
 	loop_run();
 	stop();
 	return 0;
@@ -262,7 +270,6 @@ static int run_as_init(char **argv)
 {
 	enum config_action action;
 	char why[512];
-	int status;
 
 	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
 		if ((*a)->pid1)
@@ -271,16 +278,11 @@ static int run_as_init(char **argv)
 	log_to_kmsg();
 	set_up_stdio();
 	/* What the kernel does not know of its command line it hands to init: not ours. */
-	status = configure(1, argv, &action, why, sizeof(why));
-	if (status) {
-		char line[600];
-
-		snprintf(line, sizeof(line), "guestd: cannot start: %s\n", why);
-		tell_console(line);
-	}
+	if (configure(1, argv, &action, why, sizeof(why)))
+		config_refuse(why);
 	for (const struct area *const *a = __start_areas; a < __stop_areas; a++) {
 		if ((*a)->pid1_run)
-			(*a)->pid1_run(status ? NULL : serve, argv);
+			(*a)->pid1_run(serve, argv);
 	}
 	return 1;
 }

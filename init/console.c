@@ -247,11 +247,6 @@ uint64_t console_due_us(void)
 	return console.child.pid ? UINT64_MAX : console.child.due_us;
 }
 
-bool console_is_on(void)
-{
-	return console.child.pid || console.child.due_us != UINT64_MAX;
-}
-
 void console_start(uint64_t now_us)
 {
 	int report[2];

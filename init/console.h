@@ -16,9 +16,6 @@
 /* When it wants to be started; UINT64_MAX: not before something ends. */
 uint64_t console_due_us(void);
 
-/* Is there a shell, or will there be one? */
-bool console_is_on(void);
-
 /* TTY as configured, NULL for none. */
 void console_init(const char *tty);
 

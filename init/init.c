@@ -17,6 +17,8 @@
 #include "init/modules.h"
 #include "init/mounts.h"
 #include "init/nodes.h"
+#include "init/root.h"
+#include "init/setup.h"
 #include "init/supervise.h"
 #include "init/tune.h"
 
@@ -31,11 +33,22 @@ static void init_pid1(void)
 	log_to_kmsg();
 	early_process();
 	mounts_all();
+	tune_log(true);
 	modules_load();
 	if (!devtmpfs) /* with those of drivers */
 		nodes_make("/dev");
+	config_read_init();
+	root_keep_program();
+	if (config()->root) {
+		root_change();
+		config_read_root();
+	}
 	tune_kernel();
+	tune_hostname();
 	tune_loopback();
+	setup_mounts();
+	setup_net();
+	tune_log(false);
 }
 
 /* The configuration is known, and the tree of mounts is what it stays. */

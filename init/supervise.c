@@ -261,7 +261,7 @@ static void wait_for_something(uint64_t now)
 NORETURN void supervise(int (*run)(void), char **argv)
 {
 	sup.run = run;
-	if (run && config()->handoff && handoff(config()->handoff, argv)) {
+	if (config()->handoff && handoff(config()->handoff, argv)) {
 		sup.beside = true;
 		agent_hand_over();
 	} else {
@@ -271,10 +271,6 @@ NORETURN void supervise(int (*run)(void), char **argv)
 			config_set_cgroup(own);
 	}
 	console_init(config()->console);
-	if (!run) {
-		sup.agent.due_us = UINT64_MAX;
-		sup.ending = !console_is_on();
-	}
 	prctl(PR_SET_DUMPABLE, 0); /* what is secret of the configuration is here, too */
 	oom_set(OOM_NEVER);
 	watch_signals();

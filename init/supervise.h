@@ -11,8 +11,7 @@
 
 /*
  * Forks the agent, which calls RUN and exits with what that returns, and starts it again whenever
- * it ends.  RUN is NULL where there can be none: the machine ends then, unless there is a console
- * to look at it from.  ARGV is main's.  Never returns.
+ * it ends.  ARGV is main's.  Never returns.
  */
 NORETURN void supervise(int (*run)(void), char **argv);
 

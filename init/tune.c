@@ -6,14 +6,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "guestd/config.h"
+#include "guestd/words.h"
 
 /*
  * Watching directories is a method of the agent, beside what build tools and editors in the guest
@@ -28,6 +34,9 @@ static const struct sysctl {
 	{"/proc/sys/fs/inotify/max_queued_events", "65536"},
 };
 
+/* The kernel takes ten lines in five seconds from whom writes to /dev/kmsg; a boot may have more. */
+#define LOG_LIMIT "/proc/sys/kernel/printk_devkmsg"
+
 static int write_file(const char *path, const char *text)
 {
 	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -35,16 +44,37 @@ static int write_file(const char *path, const char *text)
 	return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
 }
 
-static void name_host(void)
+void tune_hostname(void)
 {
-	char name[65]; /* __NEW_UTS_LEN and the end */
-	ssize_t len = fd_read_file("/etc/hostname", name, sizeof(name));
+	char name[65] = ""; /* __NEW_UTS_LEN and the end */
+	const char *wanted = config()->hostname;
+	struct stat st;
 
-	if (len <= 0)
-		return;
-	name[strcspn(name, " \t\r\n")] = '\0';
-	if (*name && sethostname(name, strlen(name)) < 0)
+	/* A pipe of that name would have us wait for its other end. */
+	if (!wanted && stat("/etc/hostname", &st) == 0 && S_ISREG(st.st_mode)) {
+		if (fd_read_file("/etc/hostname", name, sizeof(name)) < 0)
+			return;
+		name[strcspn(name, " \t\r\n")] = '\0';
+		wanted = name;
+	}
+	if (wanted && *wanted && sethostname(wanted, strlen(wanted)) < 0)
 		log_warn("init", "sethostname err=%s", strerror(errno));
+}
+
+static void set_one(char *text)
+{
+	const char *key, *value, *why;
+	char path[300];
+	int err;
+
+	if (words_sysctl(text, &key, &value, &why)) /* the configuration has looked at it */
+		return;
+	if (snprintf(path, sizeof(path), "/proc/sys/%s", key) >= (int)sizeof(path))
+		err = -ENAMETOOLONG;
+	else
+		err = write_file(path, value);
+	if (err)
+		log_error("init", "cannot set the sysctl %s to %s: %s", key, value, strerror(-err));
 }
 
 void tune_kernel(void)
@@ -57,7 +87,25 @@ void tune_kernel(void)
 		else if (err)
 			log_warn("init", "sysctl path=%s err=%s", sysctls[i].path, strerror(-err));
 	}
-	name_host();
+	for (const char **s = config()->sysctls; s && *s; s++) {
+		char *copy = xstrdup(*s);
+
+		set_one(copy);
+		free(copy);
+	}
+}
+
+void tune_log(bool all)
+{
+	static char before[32];
+	int err;
+
+	if (all && fd_read_file(LOG_LIMIT, before, sizeof(before)) < 0)
+		return;
+	/* EPERM: the kernel command line has said it, for ever (printk.devkmsg). */
+	err = write_file(LOG_LIMIT, all ? "on\n" : before);
+	if (err && err != -EPERM && err != -ENOENT)
+		log_warn("init", "sysctl path=%s err=%s", LOG_LIMIT, strerror(-err));
 }
 
 void tune_loopback(void)

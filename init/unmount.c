@@ -24,14 +24,23 @@ static bool holds_nothing(const char *path)
 	return false;
 }
 
-static void unmount(const char *path)
+/*
+ * Read-only first: an overlay still holds the file system below it when that is out of the tree, and
+ * so does a process that the kernel cannot end; but what is read-only is clean on its disk.
+ */
+static void unmount(const struct mount *m)
 {
-	if (holds_nothing(path))
+	int err = 0;
+
+	if (holds_nothing(m->point))
 		return;
-	if (strcmp(path, "/") != 0 && umount2(path, UMOUNT_NOFOLLOW) == 0)
+	/* One that has no disk may be in use, by us among others. */
+	if (mount(NULL, m->point, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		err = errno;
+	if (strcmp(m->point, "/") != 0 && umount2(m->point, UMOUNT_NOFOLLOW) == 0)
 		return;
-	if (mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
-		log_info("init", "still mounted path=%s err=%s", path, strerror(errno));
+	if (err)
+		log_info("init", "still mounted path=%s err=%s", m->point, strerror(err));
 }
 
 void unmount_all(void)
@@ -42,6 +51,6 @@ void unmount_all(void)
 	if (err)
 		log_warn("init", "cannot tell what is mounted err=%s", strerror(-err));
 	for (size_t i = mounts.n; i-- > 0;)
-		unmount(mounts.at[i].point);
+		unmount(&mounts.at[i]);
 	mounts_free(&mounts);
 }

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -323,12 +324,32 @@ def test_the_configuration_is_read(guestd, tmp_path):
     ("kind = toaster\n", 1, "toaster"),
     ("# comment\njust words\n", 2, ""),
     ("log-level = info\nlisten = carrier-pigeon:5\n", 2, "carrier-pigeon"),
+    ("dial-any = perhaps\n", 1, "perhaps"),
+    ("default-user =\n", 1, "default-user"),
+    ("root = /dev/vda\nroot-wait = 3601\n", 2, "3601"),
+    ("overlay = disk\n", 1, "disk"),
+    ("mount = /dev/vda:/mnt\n", 1, "/dev/vda"),
+    ("net = eth0,adress=10.0.0.1\n", 1, "eth0"),
+    ("sysctl = ../x=1\n", 1, "sysctl"),
+    ("hostname = a b\n", 1, "a b"),
 ])
 def test_an_error_in_the_configuration_has_a_line_number(tmp_path, text, line, word):
     (tmp_path / "conf").write_text(text)
     status, _, err = outcome("--config", tmp_path / "conf", tmp_path=tmp_path)
     assert status in (1, 2)
     assert re.search(rf"(:|line ){line}\b", err) and word in err
+
+
+def test_what_is_for_the_init_of_a_guest_is_passed_over(guestd, tmp_path):
+    """A service may share its file with one; but nothing of it is an option."""
+    (tmp_path / "conf").write_text("root = LABEL=a b\nroot-wait = 3600\noverlay = tmpfs\ngrow = yes\nkind = computer\n"
+                                   "mount = none:/mnt/x:tmpfs:size=1m,ro\nnet = lo,mtu=65535\nsysctl = a.b = c\n")
+    before = Path("/sys/class/net/lo/mtu").read_text()
+    with guestd("--config", tmp_path / "conf").connect() as c:
+        assert c.hello()["kind"] == "computer"
+    assert Path("/sys/class/net/lo/mtu").read_text() == before
+    status, _, err = outcome("--root", "/dev/vda", tmp_path=tmp_path)
+    assert status == 2 and "--root is for the guest's init" in err
 
 
 def test_a_configuration_that_is_not_there(tmp_path):
