@@ -44,6 +44,7 @@ def test_the_agent_beside_it(box):
     agent = box.agent()
     supervisor = found[agent][0]
     assert found[supervisor] == (1, "guestd")
+    assert box.read(f"/proc/{supervisor}/oom_score_adj") == "-1000"
     for pid in (agent, supervisor):
         assert box.sh(f"cat /proc/{pid}/cmdline").startswith("@"), "systemd kills no such process"
         assert box.read(f"/proc/{pid}/cgroup") == "0::/guestd/agent"
