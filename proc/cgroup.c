@@ -616,11 +616,6 @@ struct cgroup *cgroup_reopen(unsigned number)
 	return NULL;
 }
 
-bool cgroup_is_taken(void)
-{
-	return cgroups.base.dir >= 0 && cgroups.base.taken;
-}
-
 void cgroup_hold(struct cgroup *cg, const struct cgroup_ops *ops, void *owner)
 {
 	cg->state = HELD;
@@ -645,8 +640,8 @@ int cgroup_all(void)
 void cgroup_start(void)
 {
 	struct cgroup_base *b = &cgroups.base;
-	const bool kill_left = config()->leftovers == LEFTOVERS_KILL;
-	const struct cgroup_terms terms = {config()->cgroup, config()->run_dir, kill_left};
+	const struct cgroup_terms terms = {
+		config()->cgroup, config()->run_dir, config()->leftovers == LEFTOVERS_KILL};
 
 	if (cgroup_base_open(b, &terms)) {
 		log_info("cgroup", "none: %s", b->lacks[0]);

@@ -49,7 +49,7 @@ size_t cgroup_each_left(bool (*found)(struct cgroup *cg, const char *note, size_
 {
 	struct looking l = {.found = found};
 
-	if (cgroup_is_taken())
+	if (cgroup_all() >= 0)
 		cgfs_each_child(cgroup_all(), look_at, &l);
 	return l.n;
 }

@@ -11,9 +11,6 @@
 /* In all: what processes left behind keeps theirs, and descriptors are not without end. */
 #define MAX_CGROUPS 4096
 
-/* Is guestd.PID a predecessor's? */
-bool cgroup_is_taken(void);
-
 /* The directory NUMBER, which nobody holds; NULL, logged, when it cannot be opened. */
 struct cgroup *cgroup_reopen(unsigned number);
 
