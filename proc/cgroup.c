@@ -33,6 +33,7 @@
 #include "guestd/loop.h"
 #include "proc/cgfs.h"
 #include "proc/cgroup_base.h"
+#include "proc/cgroup_left.h"
 #include "proc/cgroup_limits.h"
 
 /*
@@ -41,9 +42,6 @@
  */
 #define MAX_SPARE 64
 #define TRIM_S    1.0
-
-/* In all: what processes left behind keeps theirs, and descriptors are not without end. */
-#define MAX_CGROUPS 4096
 
 /* When what could not be removed, or not be watched, is looked at again. */
 #define RETRY_S 1.0
@@ -599,69 +597,23 @@ void *cgroup_owner_of(pid_t pid)
 
 /* What a predecessor left */
 
-/* Of a directory that we would have made, its number; -1: somebody else's. */
-static int number_in(const char *name)
+struct cgroup *cgroup_reopen(unsigned number)
 {
-	char *end, again[16];
-	unsigned long n = strtoul(name, &end, 10);
+	struct cgroup *cg;
 
-	snprintf(again, sizeof(again), "%lu", MIN(n, MAX_CGROUPS));
-	return n < MAX_CGROUPS && strcmp(name, again) == 0 ? (int)n : -1;
-}
-
-static void make_place_for(unsigned number)
-{
 	while (number >= cgroups.cap)
 		free_number(cgroups.cap); /* grows the table */
-}
-
-struct looking {
-	bool (*found)(struct cgroup *cg, const char *note, size_t len);
-	size_t n;
-};
-
-/* One of the predecessor's.  What is neither noted nor alive was a spare one. */
-static bool look_at(int dir, const char *name, void *ctx)
-{
-	static char note[CGROUP_NOTE_MAX];
-	struct looking *l = ctx;
-	int number = number_in(name);
-	struct cgroup *cg;
-	ssize_t n;
-
-	if (number < 0)
-		return true;
-	make_place_for((unsigned)number);
-	cg = cgroup_of((unsigned)number);
-	(void)dir;
+	cg = cgroup_of(number);
 	cg->state = LEAVING;
-	cg->touched = true; /* it may be limited, or changed: never used again */
-	if (open_files(cg)) {
-		log_warn("cgroup", "cannot open path=%s/%s", cgroups.base.path, name);
-		forget(cg);
-		free(cg);
-		return true;
+	cg->noted = cg->touched = true; /* it may be limited, or changed: never used again */
+	if (open_files(cg) == 0) {
+		cg->oom_before = read_oom(cg); /* those were for the predecessor to tell */
+		return cg;
 	}
-	cg->oom_before = read_oom(cg); /* those were for the predecessor to tell */
-	n = cgfs_noted(cg->dir, note, sizeof(note));
-	cg->noted = n >= 0;
-	if (n >= 0 || cgroup_populated(cg)) {
-		l->n++;
-		if (l->found(cg, n >= 0 ? note : NULL, (size_t)MAX(n, 0)))
-			return true; /* it may be gone already */
-	}
-	cgroup_release(cg);
-	return true;
-}
-
-size_t cgroup_each_left(bool (*found)(struct cgroup *cg, const char *note, size_t len))
-{
-	struct looking l = {.found = found};
-
-	if (cgroups.base.dir >= 0 && cgroups.base.taken)
-		cgfs_each_child(cgroups.base.dir, look_at, &l);
-	cgroups.base.taken = false;
-	return l.n;
+	log_warn("cgroup", "cannot open path=%s/%u", cgroups.base.path, number);
+	forget(cg);
+	free(cg);
+	return NULL;
 }
 
 void cgroup_hold(struct cgroup *cg, const struct cgroup_ops *ops, void *owner)
@@ -685,33 +637,11 @@ int cgroup_all(void)
 	return cgroups.base.dir;
 }
 
-static void log_start(const struct cgroup_base *b)
-{
-	const char *lack = NULL;
-	char names[64] = "";
-
-	for (int i = 0; i < N_CONTROLLERS; i++) {
-		size_t len = strlen(names);
-
-		if (!*b->lacks[i])
-			snprintf(names + len, sizeof(names) - len, "%s%s", len ? "," : "",
-				controller_names[i]);
-		else if (!lack)
-			lack = b->lacks[i];
-	}
-	log_info("cgroup", "path=%s controllers=%s%s%s", b->path, *names ? names : "none",
-		lack ? ": " : "", lack ? lack : "");
-}
-
 void cgroup_start(void)
 {
 	struct cgroup_base *b = &cgroups.base;
-
 	const struct cgroup_terms terms = {
-		.setting = config()->cgroup,
-		.run_dir = config()->run_dir,
-		.kill = config()->leftovers == LEFTOVERS_KILL,
-	};
+		config()->cgroup, config()->run_dir, config()->leftovers == LEFTOVERS_KILL};
 
 	if (cgroup_base_open(b, &terms)) {
 		log_info("cgroup", "none: %s", b->lacks[0]);
@@ -733,7 +663,7 @@ void cgroup_start(void)
 	cgroups.retry.repeat = RETRY_S;
 	ev_init(&cgroups.trim, on_trim);
 	cgroups.trim.repeat = TRIM_S;
-	log_start(b);
+	cgroup_base_log(b);
 }
 
 void cgroup_stop(void)

@@ -18,6 +18,7 @@
  *	cgroup.c         whose each is, the spare ones, what the kernel tells of them
  *	cgroup_base.c    where OWN is, and what can be had there
  *	cgroup_owner.c   whose a guestd.PID is
+ *	cgroup_left.c    what a predecessor left in it
  *	cgroup_limits.c  memory, cpu, pids
  *	cgfs.c           reading, writing and removing
  *

@@ -465,3 +465,21 @@ void cgroup_base_close(struct cgroup_base *b)
 	}
 	fd_close(&b->own);
 }
+
+void cgroup_base_log(const struct cgroup_base *b)
+{
+	const char *lack = NULL;
+	char names[64] = "";
+
+	for (int i = 0; i < N_CONTROLLERS; i++) {
+		size_t len = strlen(names);
+
+		if (!*b->lacks[i])
+			snprintf(names + len, sizeof(names) - len, "%s%s", len ? "," : "",
+				controller_names[i]);
+		else if (!lack)
+			lack = b->lacks[i];
+	}
+	log_info("cgroup", "path=%s controllers=%s%s%s", b->path, *names ? names : "none",
+		lack ? ": " : "", lack ? lack : "");
+}

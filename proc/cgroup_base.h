@@ -50,6 +50,9 @@ MUST_CHECK int cgroup_base_open(struct cgroup_base *b, const struct cgroup_terms
 /* Removes guestd.PID, if it is empty, and then goes back into OWN. */
 void cgroup_base_close(struct cgroup_base *b);
 
+/* What can be had there, and for the first that cannot, why. */
+void cgroup_base_log(const struct cgroup_base *b);
+
 /* A mount of cgroup2: two fields of /proc/self/mountinfo. */
 struct cgroup_mount {
 	const char *root, *point;

@@ -405,6 +405,7 @@ void found_start(void)
 	size_t n = cgroup_each_left(on_left);
 
 	orphans_set_listener(on_orphan);
+	ev_now_update(loop_ev()); /* timers begin now, not when the loop was made */
 	if (all.n)
 		qsort(all.at, all.n, sizeof(*all.at), by_age);
 	for (size_t i = 0; i < all.n; i++)
