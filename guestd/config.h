@@ -71,6 +71,9 @@ void config_set_cgroup(const char *path);
 void config_read_init(void);
 void config_read_root(void);
 
+/* Not in a container: there /proc/cmdline says how the machine was started that it is in. */
+bool config_line_is_ours(void);
+
 /* As init: the agent runs, but serves nobody. */
 void config_refuse(const char *why);
 

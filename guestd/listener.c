@@ -118,8 +118,7 @@ int listeners_start(char *why, size_t why_len)
 		struct listener *l = &listeners.at[i];
 		int err = try_open(l, why, why_len);
 
-		/* Init has a guest to run, whoever may reach it. */
-		if (err && !listen_may_come(l->ep, err) && !conf->as_init)
+		if (err && !listen_may_come(l->ep, err))
 			return err;
 		if (err) {
 			log_warn("listener", "%s; trying again until it works", why);

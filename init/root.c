@@ -155,12 +155,9 @@ void root_keep_program(void)
 {
 	static const char *const dirs[] = {"/run/guestd", "/run/guestd/bin"};
 	cleanup_fd int fd = -1;
-	struct stat st;
 
-	/* In a container that shares /run with us it may be there. */
-	if (stat(GUESTD_BIN, &st) == 0 && st.st_size > 0)
-		return;
-	if (make_dirs(dirs, ARRAY_LEN(dirs), 0755))
+	/* A container may have come with that of the machine it is in. */
+	if (access(GUESTD_BIN, X_OK) == 0 || make_dirs(dirs, ARRAY_LEN(dirs), 0755))
 		return;
 	fd = open(GUESTD_BIN, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 	/* The program by the kernel's own link: how we were called says nothing. */

@@ -141,7 +141,7 @@ static void write_dns(void)
 void setup_net(void)
 {
 	struct ip ip;
-	bool asked = ip_read(&ip);
+	bool asked = config_line_is_ours() && ip_read(&ip);
 
 	if (asked && !ip_is_set(ip.net.interface))
 		set_interface(&ip.net);

@@ -298,6 +298,14 @@ def test_a_root_that_never_comes(boot, data):
     assert "default via 10.0.2.2" in guest.sh("ip route")
     assert guest.read("/etc/resolv.conf") == "nameserver 10.0.2.3"
 
+    # The kernel command line is not that of a container which is started in there.
+    guest.sh("echo listen=unix:/mnt/inner.sock >/etc/guestd.conf; echo cgroup=off >>/etc/guestd.conf; dmesg -c >/dev/null")
+    guest.call("proc.start", {"id": "container", "argv": ["unshare", "-m", "-p", "-f", "/init"]})
+    eventually(lambda: guest.sh("ls /mnt") == "inner.sock\n", "it listens")
+    log = log_of(guest)
+    assert any("ready" in line for line in log)
+    assert not any(re.search("no device|interface|there is|mount path", line) for line in log), log
+
 
 def test_a_root_that_cannot_be_one(boot, tmp_path):
     """It has no place for /sys, and none can be made: what was moved there comes back."""
