@@ -164,13 +164,13 @@ SYS_CHILD int sys_stamp_equal(const struct file_stamp *a, const struct file_stam
 	       a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
 }
 
-pid_t sys_clone_vm(
+pid_t sys_clone(
 	uint64_t flags, int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg)
 {
 	/* Container runtimes refuse clone3 with ENOSYS, because they cannot look into its struct. */
 	static _Atomic bool refused;
 	struct clone3_args args = {
-		.flags = flags | CLONE_VM,
+		.flags = flags,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)stack,
 		.stack_size = stack_len,

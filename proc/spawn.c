@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "proc/spawner.h"
 
 /* Seconds between two attempts to lower the peak. */
 #define PEAK_INTERVAL 1.0
@@ -44,12 +45,19 @@ const char *spawn_stage_name(enum spawn_stage stage)
 
 /* The child: one straight line, raw calls only. */
 
+/* What it says through its pipe: its memory may be a copy. */
+struct spawn_report {
+	int stage, err;
+	bool at_root;
+};
+
 #define CALL(nr, a, b, c, d) sys_raw((nr), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 
-SYS_CHILD static void child_fail(struct spawn *s, enum spawn_stage stage, long err)
+SYS_CHILD static void child_fail(const struct spawn *s, enum spawn_stage stage, long err)
 {
-	s->stage = stage;
-	s->err = (int)err;
+	const struct spawn_report report = {.stage = stage, .err = (int)err};
+
+	CALL(SYS_write, s->child_status_fd, &report, sizeof(report), 0);
 	for (;;)
 		CALL(SYS_exit_group, 127, 0, 0, 0);
 }
@@ -81,7 +89,7 @@ SYS_CHILD static long child_write_zero(int dir, const char *path)
 }
 
 /* What is to hold for all that it will ever start. */
-SYS_CHILD static void child_place(struct spawn *s)
+SYS_CHILD static void child_place(const struct spawn *s)
 {
 	long err = 0;
 
@@ -94,7 +102,7 @@ SYS_CHILD static void child_place(struct spawn *s)
 		child_write_zero(AT_FDCWD, OOM_FILE);
 }
 
-SYS_CHILD static void child_limits(struct spawn *s)
+SYS_CHILD static void child_limits(const struct spawn *s)
 {
 	long err = 0;
 
@@ -111,7 +119,7 @@ SYS_CHILD static void child_limits(struct spawn *s)
 		child_fail(s, SPAWN_RLIMIT, err);
 }
 
-SYS_CHILD static void child_identity(struct spawn *s)
+SYS_CHILD static void child_identity(const struct spawn *s)
 {
 	const struct account *a = &s->account;
 	long err = 0;
@@ -137,7 +145,7 @@ SYS_CHILD static void child_identity(struct spawn *s)
 		CALL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0);
 }
 
-SYS_CHILD static void child_exec(struct spawn *s)
+SYS_CHILD static void child_exec(const struct spawn *s)
 {
 	static const struct sys_sigaction dfl;
 	static const unsigned long none;
@@ -156,9 +164,18 @@ SYS_CHILD static void child_exec(struct spawn *s)
 	child_fail(s, SPAWN_EXEC, denied && (err == -ENOENT || err == -ENOTDIR) ? denied : err);
 }
 
+/* 0 or -errno. */
+SYS_CHILD static long child_at_root(const struct spawn *s)
+{
+	static const struct spawn_report report = {.at_root = true};
+
+	CALL(SYS_write, s->child_status_fd, &report, sizeof(report), 0);
+	return CALL(SYS_chdir, "/", 0, 0, 0);
+}
+
 SYS_CHILD static void child_main(void *arg)
 {
-	struct spawn *s = arg;
+	const struct spawn *s = arg;
 	long err;
 
 	CALL(SYS_setsid, 0, 0, 0, 0);
@@ -170,15 +187,29 @@ SYS_CHILD static void child_main(void *arg)
 	child_limits(s);
 	child_identity(s);
 	err = CALL(SYS_chdir, s->cwd, 0, 0, 0);
-	s->at_root = (err == -ENOENT || err == -ENOTDIR) && s->cwd_optional;
-	if (s->at_root)
-		err = CALL(SYS_chdir, "/", 0, 0, 0);
+	if ((err == -ENOENT || err == -ENOTDIR) && s->cwd_optional)
+		err = child_at_root(s);
 	if (err)
 		child_fail(s, SPAWN_CHDIR, err);
 	child_exec(s);
 }
 
 /* The parent */
+
+/* What the child has said so far; at the end of the pipe there is no more to come. */
+static bool read_reports(struct spawn *s)
+{
+	struct spawn_report report;
+	ssize_t n;
+
+	while ((n = read(s->status_fd, &report, sizeof(report))) > 0) {
+		ASSERT(n == sizeof(report)); /* as they were written: PIPE_BUF in pipe(7) */
+		s->err = report.err;
+		s->stage = (enum spawn_stage)report.stage;
+		s->at_root |= report.at_root;
+	}
+	return n == 0;
+}
 
 static void finish(struct spawn *s)
 {
@@ -189,15 +220,19 @@ static void finish(struct spawn *s)
 
 static void on_status(struct ev_loop *ev, struct ev_io *w, int revents)
 {
+	struct spawn *s = CONTAINER_OF(w, struct spawn, io);
+
 	(void)ev, (void)revents;
-	/* Nothing is ever written to the pipe: it only hangs up. */
-	finish(CONTAINER_OF(w, struct spawn, io));
+	if (read_reports(s))
+		finish(s);
 }
 
 void spawn_reaped(struct spawn *s)
 {
-	if (s->status_fd >= 0)
-		finish(s);
+	if (s->status_fd < 0)
+		return;
+	(void)read_reports(s);
+	finish(s);
 }
 
 void spawn_init(void)
@@ -228,31 +263,34 @@ static void lower_peak(void)
 		fd_close(&fd); /* an older kernel: the figure stays higher */
 }
 
+static pid_t clone_child(struct spawn *s, int cgroup)
+{
+	pid_t pid = spawner_clone(cgroup, s->stack, sizeof(s->stack), child_main, s);
+
+	if (pid != -EAGAIN)
+		return pid;
+	/* Not CLONE_VM: see spawner.h. */
+	return sys_clone(0, cgroup, s->stack, sizeof(s->stack), child_main, s);
+}
+
 pid_t spawn_start(struct spawn *s)
 {
-	uint64_t flags = 0;
 	int status[2];
 	pid_t pid;
 
 	lower_peak();
-	if (pipe2(status, O_CLOEXEC) < 0)
+	if (pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
 	s->err = 0;
 	s->stage = SPAWN_NONE;
+	s->at_root = false;
 	s->status_fd = status[0];
 	s->child_status_fd = status[1];
-	/*
-	 * A child that shares our memory and is not a vfork child would change our own
-	 * oom_score_adj along with its own (__set_oom_adj in fs/proc/base.c): where we have one,
-	 * this thread does wait for the exec after all.  PID 1 is left out by the kernel.
-	 */
-	if (self.oom_adjusted && getpid() != 1)
-		flags |= CLONE_VFORK;
 	s->join = false;
-	pid = sys_clone_vm(flags, s->cgroup, s->stack, sizeof(s->stack), child_main, s);
+	pid = clone_child(s, s->cgroup);
 	if (pid == -ENOSYS && s->cgroup >= 0) {
 		s->join = true;
-		pid = sys_clone_vm(flags, -1, s->stack, sizeof(s->stack), child_main, s);
+		pid = clone_child(s, -1);
 	}
 	fd_close(&status[1]);
 	if (pid < 0) {
