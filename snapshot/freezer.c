@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "guestd/area.h"
@@ -24,6 +23,9 @@
 /* The kernel freezes what runs at once; what sleeps in it for good never. */
 #define FREEZE_MS 5000
 #define LOOK_MS   2
+
+/* While all stands still, a wake-up in so long is all that runs. */
+#define SLICE_MS 2000
 
 enum state { THAWED, FREEZING, FROZEN, THAWING };
 
@@ -81,8 +83,7 @@ static void thaw_processes(void)
 
 static int freeze_processes(size_t *n, struct failure *f)
 {
-	uint64_t until = clock_mono_us() + 1000ull * FREEZE_MS;
-	int dir = cgroup_all(), err;
+	int dir = cgroup_all(), err, looks = FREEZE_MS / LOOK_MS;
 
 	if (dir < 0)
 		return failure_set(f, ERR_UNSUPPORTED, "processes", NULL,
@@ -93,7 +94,8 @@ static int freeze_processes(size_t *n, struct failure *f)
 			strerror(-err));
 	cgfs_each_pid(dir, true, count, n);
 	while (*n && !all_frozen(dir)) {
-		if (clock_mono_us() > until) {
+		/* Counted, not timed: a clock that leaps is no reason to give up. */
+		if (looks-- == 0) {
 			thaw_processes();
 			return failure_set(f, ERR_TIMEOUT, "processes", NULL,
 				"some processes sleep in the kernel and do not freeze: try again");
@@ -123,11 +125,10 @@ static void enter(enum state state)
 	ev_async_send(loop_ev(), &freezer.wake);
 }
 
-/* With the mutex held: until somebody wants it, or the time is up. */
-static void wait_for_thaw(void)
+/* With the mutex held: waits for MS, or less.  May somebody want the thaw? */
+static bool wait_a_while(uint64_t ms)
 {
 	struct timespec until;
-	uint64_t ms = freezer.plan.timeout_ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(ms / 1000);
@@ -136,13 +137,27 @@ static void wait_for_thaw(void)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	while (!freezer.thaw_wanted) {
-		if (pthread_cond_timedwait(&freezer.cond, &freezer.mutex, &until) == ETIMEDOUT) {
-			log_warn("snapshot", "thawing: nobody did after timeout_ms=%llu",
-				(unsigned long long)ms);
-			return;
-		}
+	return pthread_cond_timedwait(&freezer.cond, &freezer.mutex, &until) == 0;
+}
+
+/*
+ * With the mutex held: until somebody wants it, or the time is up.  In slices, each of which counts as what it
+ * was to take: the clock of a guest that is restored may leap by hours, and whoever restored it is to have
+ * its time for what comes before the thaw.
+ */
+static void wait_for_thaw(void)
+{
+	uint64_t left = freezer.plan.timeout_ms;
+
+	while (!freezer.thaw_wanted && left) {
+		uint64_t slice = MIN(left, SLICE_MS);
+
+		if (!wait_a_while(slice))
+			left -= slice;
 	}
+	if (!freezer.thaw_wanted)
+		log_warn("snapshot", "thawing: nobody did after timeout_ms=%llu",
+			(unsigned long long)freezer.plan.timeout_ms);
 }
 
 /* Whoever has taken the list thaws it, without the mutex: the loop must not wait for a disk. */

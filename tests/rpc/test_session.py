@@ -1,7 +1,9 @@
 """The session: hello, token, keepalive, ping, methods, and what the command line allows."""
 
+import os
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -158,6 +160,24 @@ def test_a_silent_agent_sends_keepalives_and_drops_a_silent_peer(client):
         while True:
             assert client.recv()[:2] in ([NOTIFY, "keepalive"], [NOTIFY, "goodbye"])
     assert ("keepalive", {}) in client.notifications
+
+
+@pytest.mark.local
+def test_what_came_while_the_agent_stood_still_is_heard_before_a_peer_is_judged(guestd):
+    """Its silence was the agent's."""
+    daemon = guestd()
+    clients = [daemon.connect() for _ in range(20)]
+    for c in clients:
+        c.hello(keepalive_ms=200)
+    for _ in range(3):
+        os.kill(daemon.pid, signal.SIGSTOP)
+        pings = [c.open("system.ping") for c in clients]
+        time.sleep(1)
+        os.kill(daemon.pid, signal.SIGCONT)
+        for ping in pings:
+            assert ping.wait()
+    for c in clients:
+        c.close()
 
 
 @pytest.mark.parametrize("message", [[NOTIFY, "keepalive", {}], [REQUEST, 77, "system.ping", {}]],
