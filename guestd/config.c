@@ -70,6 +70,13 @@ static int set_kind(const char *value, struct why *why)
 	return 0;
 }
 
+static void forget_token(void)
+{
+	if (conf.token)
+		explicit_bzero((char *)conf.token, conf.token_len);
+	free((char *)conf.token);
+}
+
 static int set_token_file(const char *value, struct why *why)
 {
 	char *token = xmalloc(TOKEN_MAX);
@@ -92,7 +99,7 @@ static int set_token_file(const char *value, struct why *why)
 		bad(why, "token file %s is empty", value);
 		return -ENODATA;
 	}
-	free((char *)conf.token);
+	forget_token();
 	conf.token = token;
 	conf.token_len = (size_t)n;
 	return 0;
@@ -168,18 +175,23 @@ static int set_cgroup(const char *value, struct why *why)
 }
 
 /* On the command line the name alone says yes. */
-static int set_dial_any(const char *value, struct why *why)
+static int parse_switch(const char *name, const char *value, bool *out, struct why *why)
 {
 	static const char *const yes[] = {"yes", "true", "on", "1"};
 	static const char *const no[] = {"no", "false", "off", "0"};
 
 	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
 		if (strcmp(value, yes[i]) == 0 || strcmp(value, no[i]) == 0) {
-			conf.dial_any = strcmp(value, yes[i]) == 0;
+			*out = strcmp(value, yes[i]) == 0;
 			return 0;
 		}
 	}
-	return bad(why, "dial-any is yes or no, not %s", value);
+	return bad(why, "%s is yes or no, not %s", name, value);
+}
+
+static int set_dial_any(const char *value, struct why *why)
+{
+	return parse_switch("dial-any", value, &conf.dial_any, why);
 }
 
 static int set_watch_backend(const char *value, struct why *why)
@@ -199,6 +211,11 @@ static int set_log_level(const char *value, struct why *why)
 		return bad(why, "log-level is error, warn, info or debug, not %s", value);
 	log_set_level(level);
 	return 0;
+}
+
+static int set_seal(const char *value, struct why *why)
+{
+	return parse_switch("seal", value, &conf.seal, why);
 }
 
 static const struct key {
@@ -221,6 +238,7 @@ static const struct key {
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
 		set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
+	{"seal", NULL, "run from a copy in memory that nobody can change", set_seal},
 };
 
 void config_print_options(void)

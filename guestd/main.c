@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -31,6 +30,7 @@
 #include "guestd/listener.h"
 #include "guestd/loop.h"
 #include "guestd/method.h"
+#include "guestd/protect.h"
 #include "proto/err.h"
 #include "proto/version.h"
 
@@ -90,8 +90,13 @@ static void set_up_signals(void)
 
 static void set_up_limits(void)
 {
-	struct rlimit files;
+	struct rlimit files, core;
 
+	/* A dump of ours would hold what clients sent.  The hard limit is for children. */
+	if (getrlimit(RLIMIT_CORE, &core) == 0) {
+		core.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &core);
+	}
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return;
 	files.rlim_cur = MIN(files.rlim_max, MAX(files.rlim_cur, WANTED_FDS));
@@ -207,8 +212,9 @@ static int run(int argc, char **argv)
 	case ACTION_RUN:
 		break;
 	}
-	/* Nobody in the guest reads our memory or descriptors through /proc. */
-	prctl(PR_SET_DUMPABLE, 0);
+	if (config()->seal && getpid() != 1) /* the initramfs is memory already */
+		protect_seal(argv);
+	protect();
 	identity_init();
 	activity_init();
 	if (start(why, sizeof(why))) {

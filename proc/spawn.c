@@ -24,7 +24,7 @@
 static struct {
 	bool root;
 	bool oom_adjusted;
-	struct rlimit files; /* before main.c raised it */
+	struct rlimit files, core; /* before main.c changed them */
 } self;
 
 const char *spawn_stage_name(enum spawn_stage stage)
@@ -107,6 +107,7 @@ SYS_CHILD static void child_limits(const struct spawn *s)
 	long err = 0;
 
 	CALL(SYS_prlimit64, 0, RLIMIT_NOFILE, &self.files, 0);
+	CALL(SYS_prlimit64, 0, RLIMIT_CORE, &self.core, 0);
 	for (size_t i = 0; i < s->n_rlimits && !err; i++)
 		err = CALL(SYS_prlimit64, 0, s->rlimits[i].resource, &s->rlimits[i].limit, 0);
 	if (!err && s->nice) {
@@ -240,6 +241,7 @@ void spawn_init(void)
 	char text[16];
 
 	getrlimit(RLIMIT_NOFILE, &self.files);
+	getrlimit(RLIMIT_CORE, &self.core);
 	self.root = geteuid() == 0;
 	self.oom_adjusted =
 		fd_read_file(OOM_FILE, text, sizeof(text)) > 0 && strtol(text, NULL, 10) != 0;
