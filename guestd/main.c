@@ -162,7 +162,8 @@ static int start(char *why, size_t why_len)
 
 	if (!err)
 		err = watch_signals();
-	if (mkdir(config()->run_dir, 0755) < 0 && errno != EEXIST)
+	/* A mkdir waits where the file system is frozen, whether there is something to make or not. */
+	if (access(config()->run_dir, F_OK) < 0 && mkdir(config()->run_dir, 0755) < 0)
 		log_warn("main", "cannot make run-dir=%s err=%s", config()->run_dir,
 			err_name(-errno));
 	for (const struct area *const *a = __start_areas; !err && a < __stop_areas; a++)

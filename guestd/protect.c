@@ -102,8 +102,7 @@ static int lock_segments(struct dl_phdr_info *info, size_t size, void *arg)
 		uintptr_t begin = (info->dlpi_addr + ph->p_vaddr) & ~(page - 1);
 		uintptr_t end = info->dlpi_addr + ph->p_vaddr + ph->p_memsz;
 
-		if (ph->p_type == PT_LOAD &&
-			mlock2((void *)begin, end - begin, MLOCK_ONFAULT) < 0)
+		if (ph->p_type == PT_LOAD && mlock2((void *)begin, end - begin, MLOCK_ONFAULT) < 0)
 			*err = -errno;
 	}
 	return 1; /* of the first object, which is the program */

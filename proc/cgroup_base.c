@@ -20,6 +20,7 @@
 #include "base/mounts.h"
 #include "proc/cgfs.h"
 #include "proto/err.h"
+#include "proto/limits.h"
 
 #define SUBTREE_CONTROL "cgroup.subtree_control"
 
@@ -188,6 +189,21 @@ static bool is_stale(const char *name)
 	return pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
 }
 
+/* An agent that was killed while its processes stood still for a snapshot has left them so. */
+static void thaw(const struct cgroup_base *b, const char *name)
+{
+	char path[300], state[16];
+
+	snprintf(path, sizeof(path), "%s/cgroup.freeze", name);
+	if (cgfs_read(b->own, path, state, sizeof(state)) <= 0 || *state != '1')
+		return;
+	if (cgfs_write(b->own, path, "0"))
+		log_error("cgroup", "cannot thaw what a dead agent froze path=%s/%s", b->own_path,
+			name);
+	else
+		log_warn("cgroup", "thawed what a dead agent froze path=%s/%s", b->own_path, name);
+}
+
 static void remove_stale(const struct cgroup_base *b)
 {
 	int fd = cgfs_open(b->own, ".");
@@ -200,8 +216,10 @@ static void remove_stale(const struct cgroup_base *b)
 		return;
 	}
 	while ((entry = readdir(d))) {
-		if (entry->d_type == DT_DIR && is_stale(entry->d_name) &&
-			cgfs_remove(b->own, entry->d_name))
+		if (entry->d_type != DT_DIR || !is_stale(entry->d_name))
+			continue;
+		thaw(b, entry->d_name);
+		if (cgfs_remove(b->own, entry->d_name))
 			left++;
 	}
 	closedir(d);
@@ -240,14 +258,35 @@ static bool count(pid_t pid, void *ctx)
 	return true;
 }
 
+/* Only the root of all has none (cgroups(7)). */
+static bool is_root(const struct cgroup_base *b)
+{
+	return faccessat(b->own, "cgroup.events", F_OK, 0) < 0;
+}
+
+/* Into a leaf of our own.  0 or -errno. */
+static int move(struct cgroup_base *b)
+{
+	int err = mkdirat(b->own, b->agent, 0755) < 0 && errno != EEXIST ? -errno : 0;
+
+	if (!err) {
+		char procs[64];
+
+		snprintf(procs, sizeof(procs), "%s/cgroup.procs", b->agent);
+		err = cgfs_write(b->own, procs, "0"); /* the writer */
+	}
+	b->moved = !err;
+	return err;
+}
+
 /* After it OWN is the root, or has no processes: false, with the reason, where that cannot be. */
 static bool leave_own(struct cgroup_base *b)
 {
 	struct census c = {0};
 	int err;
 
-	if (faccessat(b->own, "cgroup.events", F_OK, 0) < 0)
-		return true; /* only the root of all has none (cgroups(7)) */
+	if (is_root(b))
+		return true;
 	cgfs_each_pid(b->own, false, count, &c);
 	if (c.others) {
 		lack_all(b,
@@ -258,17 +297,10 @@ static bool leave_own(struct cgroup_base *b)
 	}
 	if (!c.us)
 		return true;
-	err = mkdirat(b->own, b->agent, 0755) < 0 && errno != EEXIST ? -errno : 0;
-	if (!err) {
-		char procs[64];
-
-		snprintf(procs, sizeof(procs), "%s/cgroup.procs", b->agent);
-		err = cgfs_write(b->own, procs, "0"); /* the writer */
-	}
+	err = move(b);
 	if (err)
 		lack_all(b, "guestd cannot move to %.100s/%s: %s", b->own_path, b->agent,
 			strerror(-err));
-	b->moved = !err;
 	return !err;
 }
 
@@ -312,6 +344,35 @@ static void enable_all(struct cgroup_base *b)
 		if (!*b->lacks[i])
 			enable(b, (enum controller)i);
 	}
+}
+
+/*
+ * Whatever memory is short of, what the agent works with is not taken from it (memory.min in the kernel's
+ * cgroup-v2.rst).  That needs a cgroup that holds nobody else: in the root of all, where processes may stay
+ * beside controllers, it moves for this alone.  Above it, memory.min is for whoever made that (systemd:
+ * MemoryMin=).
+ */
+static void keep_memory(struct cgroup_base *b)
+{
+	static const char *const files[] = {"memory.min", "memory.low"};
+	struct census c = {0};
+	char path[64], bytes[24];
+	int err = 0;
+
+	if (*b->lacks[CG_MEMORY])
+		return;
+	if (!b->moved && is_root(b)) {
+		cgfs_each_pid(b->own, false, count, &c);
+		err = c.us ? move(b) : 0;
+	}
+	snprintf(bytes, sizeof(bytes), "%u", AGENT_MEMORY_MIN);
+	for (size_t i = 0; i < ARRAY_LEN(files) && b->moved && !err; i++) {
+		snprintf(path, sizeof(path), "%s/%s", b->agent, files[i]);
+		err = cgfs_write(b->own, path, bytes);
+	}
+	if (err || !b->moved)
+		log_debug("cgroup", "no memory is kept for the agent: %s",
+			err ? err_name(err) : "it has no cgroup of its own");
 }
 
 /* Start and end */
@@ -370,6 +431,7 @@ int cgroup_base_open(struct cgroup_base *b, const char *setting)
 		return err;
 	}
 	enable_all(b);
+	keep_memory(b);
 	return 0;
 }
 
@@ -378,7 +440,7 @@ static void go_back(struct cgroup_base *b)
 {
 	char word[16];
 
-	for (int i = 0; i < N_CONTROLLERS; i++) {
+	for (int i = 0; i < N_CONTROLLERS && !is_root(b); i++) {
 		snprintf(word, sizeof(word), "-%s", controller_names[i]);
 		if (!*b->lacks[i] && cgfs_write(b->own, SUBTREE_CONTROL, word))
 			return;

@@ -27,6 +27,9 @@
 /* While all stands still, a wake-up in so long is all that runs. */
 #define SLICE_MS 2000
 
+/* The start waits so long for the thaw of what a dead agent froze; it goes on without us. */
+#define LEFT_MS 2000
+
 enum state { THAWED, FREEZING, FROZEN, THAWING };
 
 static struct {
@@ -35,6 +38,7 @@ static struct {
 	/* under the mutex */
 	enum state state;
 	bool thaw_wanted;
+	bool left; /* a dead agent's file systems are being thawed */
 	struct filesystems filesystems;
 	size_t n_processes;
 	bool failed;
@@ -371,6 +375,34 @@ void freezer_thaw(struct req *req)
 	pthread_mutex_unlock(&freezer.mutex);
 }
 
+static void *thaw_left(void *arg)
+{
+	filesystems_thaw_left();
+	pthread_mutex_lock(&freezer.mutex);
+	freezer.left = false;
+	pthread_cond_signal(&freezer.cond);
+	pthread_mutex_unlock(&freezer.mutex);
+	return arg;
+}
+
+/*
+ * What an agent before us froze and was killed: the guest would stand still for good.  On a thread, since a disk
+ * that is gone does not answer; but where it does, before anything else is opened or made there.
+ */
+static void thaw_left_behind(void)
+{
+	pthread_t thread;
+
+	freezer.left = filesystems_are_left();
+	if (!freezer.left || pthread_create(&thread, NULL, thaw_left, NULL))
+		return;
+	pthread_detach(thread);
+	pthread_mutex_lock(&freezer.mutex);
+	if (freezer.left)
+		(void)wait_a_while(LEFT_MS);
+	pthread_mutex_unlock(&freezer.mutex);
+}
+
 static int start(void)
 {
 	pthread_condattr_t attr;
@@ -382,6 +414,7 @@ static int start(void)
 	list_init(&freezer.thawing);
 	ev_async_init(&freezer.wake, on_wake);
 	ev_async_start(loop_ev(), &freezer.wake);
+	thaw_left_behind();
 	return 0;
 }
 
