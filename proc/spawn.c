@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,19 +46,12 @@ const char *spawn_stage_name(enum spawn_stage stage)
 
 /* The child: one straight line, raw calls only. */
 
-/* What it says through its pipe: its memory may be a copy. */
-struct spawn_report {
-	int stage, err;
-	bool at_root;
-};
-
 #define CALL(nr, a, b, c, d) sys_raw((nr), (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 
-SYS_CHILD static void child_fail(const struct spawn *s, enum spawn_stage stage, long err)
+SYS_CHILD static void child_fail(struct spawn *s, enum spawn_stage stage, long err)
 {
-	const struct spawn_report report = {.stage = stage, .err = (int)err};
-
-	CALL(SYS_write, s->child_status_fd, &report, sizeof(report), 0);
+	s->stage = stage;
+	s->err = (int)err;
 	for (;;)
 		CALL(SYS_exit_group, 127, 0, 0, 0);
 }
@@ -89,7 +83,7 @@ SYS_CHILD static long child_write_zero(int dir, const char *path)
 }
 
 /* What is to hold for all that it will ever start. */
-SYS_CHILD static void child_place(const struct spawn *s)
+SYS_CHILD static void child_place(struct spawn *s)
 {
 	long err = 0;
 
@@ -102,7 +96,7 @@ SYS_CHILD static void child_place(const struct spawn *s)
 		child_write_zero(AT_FDCWD, OOM_FILE);
 }
 
-SYS_CHILD static void child_limits(const struct spawn *s)
+SYS_CHILD static void child_limits(struct spawn *s)
 {
 	long err = 0;
 
@@ -120,7 +114,7 @@ SYS_CHILD static void child_limits(const struct spawn *s)
 		child_fail(s, SPAWN_RLIMIT, err);
 }
 
-SYS_CHILD static void child_identity(const struct spawn *s)
+SYS_CHILD static void child_identity(struct spawn *s)
 {
 	const struct account *a = &s->account;
 	long err = 0;
@@ -146,7 +140,7 @@ SYS_CHILD static void child_identity(const struct spawn *s)
 		CALL(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0);
 }
 
-SYS_CHILD static void child_exec(const struct spawn *s)
+SYS_CHILD static void child_exec(struct spawn *s)
 {
 	static const struct sys_sigaction dfl;
 	static const unsigned long none;
@@ -165,18 +159,9 @@ SYS_CHILD static void child_exec(const struct spawn *s)
 	child_fail(s, SPAWN_EXEC, denied && (err == -ENOENT || err == -ENOTDIR) ? denied : err);
 }
 
-/* 0 or -errno. */
-SYS_CHILD static long child_at_root(const struct spawn *s)
-{
-	static const struct spawn_report report = {.at_root = true};
-
-	CALL(SYS_write, s->child_status_fd, &report, sizeof(report), 0);
-	return CALL(SYS_chdir, "/", 0, 0, 0);
-}
-
 SYS_CHILD static void child_main(void *arg)
 {
-	const struct spawn *s = arg;
+	struct spawn *s = arg;
 	long err;
 
 	CALL(SYS_setsid, 0, 0, 0, 0);
@@ -188,29 +173,15 @@ SYS_CHILD static void child_main(void *arg)
 	child_limits(s);
 	child_identity(s);
 	err = CALL(SYS_chdir, s->cwd, 0, 0, 0);
-	if ((err == -ENOENT || err == -ENOTDIR) && s->cwd_optional)
-		err = child_at_root(s);
+	s->at_root = (err == -ENOENT || err == -ENOTDIR) && s->cwd_optional;
+	if (s->at_root)
+		err = CALL(SYS_chdir, "/", 0, 0, 0);
 	if (err)
 		child_fail(s, SPAWN_CHDIR, err);
 	child_exec(s);
 }
 
 /* The parent */
-
-/* What the child has said so far; at the end of the pipe there is no more to come. */
-static bool read_reports(struct spawn *s)
-{
-	struct spawn_report report;
-	ssize_t n;
-
-	while ((n = read(s->status_fd, &report, sizeof(report))) > 0) {
-		ASSERT(n == sizeof(report)); /* as they were written: PIPE_BUF in pipe(7) */
-		s->err = report.err;
-		s->stage = (enum spawn_stage)report.stage;
-		s->at_root |= report.at_root;
-	}
-	return n == 0;
-}
 
 static void finish(struct spawn *s)
 {
@@ -221,19 +192,28 @@ static void finish(struct spawn *s)
 
 static void on_status(struct ev_loop *ev, struct ev_io *w, int revents)
 {
-	struct spawn *s = CONTAINER_OF(w, struct spawn, io);
-
 	(void)ev, (void)revents;
-	if (read_reports(s))
-		finish(s);
+	/* Nothing is ever written to the pipe: it only hangs up. */
+	finish(CONTAINER_OF(w, struct spawn, io));
 }
 
 void spawn_reaped(struct spawn *s)
 {
-	if (s->status_fd < 0)
-		return;
-	(void)read_reports(s);
-	finish(s);
+	if (s->status_fd >= 0)
+		finish(s);
+}
+
+struct spawn *spawn_new(void)
+{
+	void *s = mmap(NULL, sizeof(struct spawn), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return s == MAP_FAILED ? NULL : s;
+}
+
+void spawn_free(struct spawn *s)
+{
+	munmap(s, sizeof(*s));
 }
 
 void spawn_init(void)
@@ -281,11 +261,10 @@ pid_t spawn_start(struct spawn *s)
 	pid_t pid;
 
 	lower_peak();
-	if (pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (pipe2(status, O_CLOEXEC) < 0)
 		return -errno;
 	s->err = 0;
 	s->stage = SPAWN_NONE;
-	s->at_root = false;
 	s->status_fd = status[0];
 	s->child_status_fd = status[1];
 	s->join = false;

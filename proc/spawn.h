@@ -3,8 +3,8 @@
  *
  * Theory of operation.  The child is vforked into our memory, which costs nothing however large the
  * agent is, but by a thread that waits for its exec in place of the loop (spawner.h).  Its exec closes
- * a CLOEXEC pipe, and that is how the loop learns of it; if something fails, errno and stage come
- * through the pipe first.
+ * a CLOEXEC pipe, and that is how the loop learns of it; if something fails, the child leaves errno and
+ * stage in `struct spawn` before it exits.
  *
  *	loop              a thread              child
  *	pipe, ask  ---->  vfork         ---->   setsid, descriptors, limits, ids,
@@ -18,8 +18,8 @@
  *
  * In the child: no libc call that sets errno or takes a lock, no malloc, no log; raw system
  * calls only, and memory that was laid out before the clone.  All signals are blocked, and no
- * handler is ever installed (main.c), so none can run on the shared memory.  And nothing is written
- * to memory that we are to see: where all threads wait, the child has a copy.
+ * handler is ever installed (main.c), so none can run on the shared memory.  Nothing else but `struct
+ * spawn` is written to for us to see: where all threads wait, the child has a copy of the rest.
  *
  * Thread: loop.
  */
@@ -85,6 +85,10 @@ struct spawn {
 
 /* Learns what a child must undo.  Before the agent raises limits of its own. */
 void spawn_init(void);
+
+/* In memory that a child shares even where the rest is a copy.  NULL: there is none; not cleared. */
+struct spawn *spawn_new(void);
+void spawn_free(struct spawn *s);
 
 /* The pid, or -errno; then done() is not called. */
 MUST_CHECK pid_t spawn_start(struct spawn *s);

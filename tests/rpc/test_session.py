@@ -382,3 +382,43 @@ def test_deny_beats_allow(guestd):
     with guestd("--allow", "hello,system.ping,proc.run", "--deny", "proc.run").connect() as c:
         c.call("system.ping")
         assert error_of(c.call, "proc.run", {"argv": ["true"]}).code == "disabled"
+
+
+@pytest.mark.local
+def test_a_star_stands_for_all_that_begin_so(guestd):
+    with guestd("--deny", "fs.*,proc.*").connect() as c:
+        for method in c.call("system.methods"):
+            if method["name"].startswith(("fs.", "proc.")):
+                assert error_of(c.call, method["name"], {}).code == "disabled", method["name"]
+        assert error_of(c.call, "tar.import", {}).code == "bad_params"
+    with guestd("--allow", "fs.*,system.ping", "--deny", "fs.w*").connect() as c:
+        assert c.call("fs.exists", {"path": "/"})["exists"] and c.call("system.ping")
+        for method in ("fs.write", "fs.write_files", "fs.watch", "env.list", "system.info"):
+            assert error_of(c.call, method, {}).code == "disabled"
+    with guestd("--deny", "*").connect() as c:
+        assert c.hello()
+        assert error_of(c.call, "system.ping").code == "disabled"
+    done = subprocess.run([BIN, "--deny", "fx.*"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--deny names no method: fx.*" in done.stderr
+
+
+@pytest.mark.local
+def test_what_was_denied_anywhere_stays_so(guestd, tmp_path):
+    """The file is the image's; whoever starts the agent can add to it and no more."""
+    conf = tmp_path / "conf"
+    conf.write_text("deny = proc.exec\ndeny = proc.run\n")
+    with guestd("--config", conf, "--deny", "fs.put", "--allow", "proc.exec,system.ping,env.set").connect() as c:
+        for method in ("proc.exec", "proc.run", "fs.put", "fs.get"):
+            assert error_of(c.call, method, {}).code == "disabled", method
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("denied, params", [
+    ("env.set", {"env": {"vars": {"A": "b"}}}), ("system.set_time", {"time_us": 1}), ("system.hostname", {"hostname": "x"}),
+    ("system.reseed", {"entropy": b"x" * 32})], ids=lambda x: x if isinstance(x, str) else "")
+def test_a_method_that_is_off_is_not_had_through_another(guestd, denied, params):
+    with guestd("--deny", denied).connect() as c:
+        e = error_of(c.call, "system.resumed", params)
+        assert e.code == "disabled" and denied in e.message
+        assert c.call("env.list") == []
+        assert c.call("system.resumed", {"key": "x"})["epoch"]
