@@ -205,8 +205,9 @@ void spawn_reaped(struct spawn *s)
 
 struct spawn *spawn_new(void)
 {
+	/* Populated: in a cgroup without memory a child could not even have a page of its stack. */
 	void *s = mmap(NULL, sizeof(struct spawn), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
 	return s == MAP_FAILED ? NULL : s;
 }
@@ -252,7 +253,7 @@ static pid_t clone_child(struct spawn *s, int cgroup)
 	if (pid != -EAGAIN)
 		return pid;
 	/* Not CLONE_VM: see spawner.h. */
-	return sys_clone(0, cgroup, s->stack, sizeof(s->stack), child_main, s);
+	return sys_clone(0, cgroup, NULL, s->stack, sizeof(s->stack), child_main, s);
 }
 
 pid_t spawn_start(struct spawn *s)

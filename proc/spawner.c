@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/sys.h"
 #include "proto/limits.h"
@@ -15,12 +16,15 @@
 /* A handful of frames; sanitizers want more.  Only what is touched costs memory. */
 #define STACK_BYTES (128u << 10)
 
+/* So long the loop sleeps at most before it looks for the answer itself. */
+#define LOOK_NS 1000000
+
 struct spawner {
 	struct spawner *next; /* spawners.idle */
 	int cpu;              /* where it runs; -1 = anywhere */
 	_Atomic int tid;      /* 0 = not yet known */
 	_Atomic int asked;
-	_Atomic int answer; /* the pid or -errno; 0 = not yet */
+	_Atomic int answer; /* the pid, from the kernel, or -errno; 0 = not yet */
 
 	/* the question */
 	int cgroup;
@@ -37,33 +41,37 @@ static struct {
 	cpu_set_t cpus;       /* where the agent may run; written by the loop while it asks */
 } spawners = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-SYS_CHILD static void futex(_Atomic int *word, int op, int value)
+/* TIMEOUT may be NULL. */
+SYS_CHILD static void futex(_Atomic int *word, int op, int value, const struct timespec *timeout)
 {
-	sys_raw(SYS_futex, (long)word, op, value, 0, 0, 0);
-}
-
-static int await(_Atomic int *word)
-{
-	int value;
-
-	while (!(value = atomic_load(word)))
-		futex(word, FUTEX_WAIT_PRIVATE, 0);
-	return value;
+	sys_raw(SYS_futex, (long)word, op, value, (long)timeout, 0, 0);
 }
 
 static void give(_Atomic int *word, int value)
 {
 	atomic_store(word, value);
-	futex(word, FUTEX_WAKE_PRIVATE, 1);
+	futex(word, FUTEX_WAKE_PRIVATE, 1, NULL);
+}
+
+/*
+ * The child wakes us, as the thread cannot: it waits for the child.  But the answer comes from the kernel, and a
+ * child that is stopped or killed before it does anything holds us up for one look.
+ */
+static int await_answer(_Atomic int *answer)
+{
+	static const struct timespec look = {.tv_nsec = LOOK_NS};
+	int value;
+
+	while (!(value = atomic_load(answer)))
+		futex(answer, FUTEX_WAIT_PRIVATE, 0, &look);
+	return value;
 }
 
 SYS_CHILD static void child(void *arg)
 {
 	struct spawner *s = arg;
 
-	/* The thread cannot say it: it waits for us. */
-	atomic_store(&s->answer, (int)sys_raw(SYS_getpid, 0, 0, 0, 0, 0, 0));
-	futex(&s->answer, FUTEX_WAKE_PRIVATE, 1);
+	futex(&s->answer, FUTEX_WAKE_PRIVATE, 1, NULL);
 	if (s->cpu >= 0)
 		sys_raw(SYS_sched_setaffinity, 0, sizeof(spawners.cpus), (long)&spawners.cpus, 0, 0,
 			0);
@@ -76,16 +84,15 @@ static void *run(void *arg)
 
 	atomic_store(&s->tid, (int)sys_raw(SYS_gettid, 0, 0, 0, 0, 0, 0));
 	for (;;) {
-		int none = 0;
 		pid_t pid;
 
-		await(&s->asked);
+		while (!atomic_load(&s->asked))
+			futex(&s->asked, FUTEX_WAIT_PRIVATE, 0, NULL);
 		atomic_store(&s->asked, 0);
-		pid = sys_clone(
-			CLONE_VM | CLONE_VFORK, s->cgroup, s->stack, s->stack_len, child, s);
-		/* There is no child; or it was killed before it could say anything. */
-		if (atomic_compare_exchange_strong(&s->answer, &none, (int)pid))
-			futex(&s->answer, FUTEX_WAKE_PRIVATE, 1);
+		pid = sys_clone(CLONE_VM | CLONE_VFORK, s->cgroup, (int *)&s->answer, s->stack,
+			s->stack_len, child, s);
+		if (pid < 0)
+			give(&s->answer, pid);
 		pthread_mutex_lock(&spawners.mutex);
 		s->next = spawners.idle;
 		spawners.idle = s;
@@ -165,5 +172,5 @@ pid_t spawner_clone(int cgroup, void *stack, size_t stack_len, void (*fn)(void *
 	s->arg = arg;
 	atomic_store(&s->answer, 0);
 	give(&s->asked, 1);
-	return await(&s->answer);
+	return await_answer(&s->answer);
 }
