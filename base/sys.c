@@ -45,7 +45,7 @@ SYS_CHILD long sys_raw(long nr, long a, long b, long c, long d, long e, long f)
 }
 
 /* In the child the stack is another one: nothing of ours may be read from it but registers. */
-static long raw_clone(long nr, long a, long b, void (*fn)(void *arg), void *arg)
+static long raw_clone(long nr, long a, long b, long c, void (*fn)(void *arg), void *arg)
 {
 	register long none asm("r10") = 0;
 	register long tls asm("r8") = 0;
@@ -62,7 +62,7 @@ static long raw_clone(long nr, long a, long b, void (*fn)(void *arg), void *arg)
 		     "ud2\n"
 		     "1:"
 		     : "=a"(ret)
-		     : "0"(nr), "D"(a), "S"(b), "d"(0), "r"(none),
+		     : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(none),
 		     "r"(tls), [fn] "r"(child), [arg] "r"(child_arg)
 		     : "rcx", "r11", "memory");
 	return ret;
@@ -87,12 +87,12 @@ SYS_CHILD long sys_raw(long nr, long a, long b, long c, long d, long e, long f)
 	return x0;
 }
 
-static long raw_clone(long nr, long a, long b, void (*fn)(void *arg), void *arg)
+static long raw_clone(long nr, long a, long b, long c, void (*fn)(void *arg), void *arg)
 {
 	register long x8 asm("x8") = nr;
 	register long x0 asm("x0") = a;
 	register long x1 asm("x1") = b;
-	register long x2 asm("x2") = 0;
+	register long x2 asm("x2") = c;
 	register long x3 asm("x3") = 0;
 	register long x4 asm("x4") = 0;
 	register void (*child)(void *) asm("x10") = fn;
@@ -164,13 +164,14 @@ SYS_CHILD int sys_stamp_equal(const struct file_stamp *a, const struct file_stam
 	       a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
 }
 
-pid_t sys_clone_vm(
-	uint64_t flags, int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg)
+pid_t sys_clone(uint64_t flags, int cgroup, int *pid_at, void *stack, size_t stack_len,
+	void (*fn)(void *arg), void *arg)
 {
 	/* Container runtimes refuse clone3 with ENOSYS, because they cannot look into its struct. */
 	static _Atomic bool refused;
 	struct clone3_args args = {
-		.flags = flags | CLONE_VM,
+		.flags = flags | (pid_at ? CLONE_PARENT_SETTID : 0),
+		.parent_tid = (uintptr_t)pid_at,
 		.exit_signal = SIGCHLD,
 		.stack = (uintptr_t)stack,
 		.stack_size = stack_len,
@@ -184,14 +185,14 @@ pid_t sys_clone_vm(
 	}
 	if (!atomic_load(&refused))
 		pid = raw_clone(SYS_clone3, (long)&args,
-			cgroup >= 0 ? (long)sizeof(args) : (long)CLONE3_SIZE, fn, arg);
+			cgroup >= 0 ? (long)sizeof(args) : (long)CLONE3_SIZE, 0, fn, arg);
 	/* Linux 5.3 to 5.6 have clone3 but know nothing of cgroups there. */
 	if (cgroup >= 0)
 		return pid == -EPERM || pid == -EINVAL || pid == -E2BIG ? -ENOSYS : (pid_t)pid;
 	if (pid == -ENOSYS || pid == -EPERM) {
 		atomic_store(&refused, true);
 		pid = raw_clone(SYS_clone, (long)(args.flags | SIGCHLD),
-			(long)((char *)stack + stack_len), fn, arg);
+			(long)((char *)stack + stack_len), (long)pid_at, fn, arg);
 	}
 	return (pid_t)pid;
 }

@@ -48,14 +48,14 @@ bool sys_is_mount_root(int dir, const char *name);
 int sys_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
 
 /*
- * A child in our memory but not in our thread: it runs FN(ARG) on STACK, never returns from
- * it, and shares nothing else.  FLAGS beyond CLONE_VM and SIGCHLD are the caller's, such as
- * CLONE_VFORK.  With CGROUP, the directory of a cgroup v2, it begins its life in there; -1 is
- * the agent's own.  clone3(2) where it is to be had, else clone(2).  The pid, or -errno; -ENOSYS
- * where nothing can place a child into a cgroup.
+ * A child that runs FN(ARG) on STACK and never returns from it.  FLAGS beyond SIGCHLD are the caller's:
+ * with CLONE_VM it is in our memory but not in our thread, and shares nothing else; without, it has a
+ * copy.  Its pid is at PID_AT, if that is not NULL, before it runs.  With CGROUP, the directory of a cgroup v2, it begins its life in there; -1 is the agent's own.
+ * clone3(2) where it is to be had, else clone(2).  The pid, or -errno; -ENOSYS where nothing can place
+ * a child into a cgroup.
  */
-pid_t sys_clone_vm(uint64_t flags, int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg),
-	void *arg);
+pid_t sys_clone(uint64_t flags, int cgroup, int *pid_at, void *stack, size_t stack_len,
+	void (*fn)(void *arg), void *arg);
 
 /* struct sigaction as the kernel has it. */
 struct sys_sigaction {

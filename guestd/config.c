@@ -77,6 +77,14 @@ static int set_kind(const char *value, struct why *why)
 	return 0;
 }
 
+static void forget_token(void)
+{
+	if (token.token)
+		explicit_bzero(token.token, token.len);
+	free(token.token);
+	free(token.path);
+}
+
 static int set_token_file(const char *value, struct why *why)
 {
 	char *text;
@@ -103,8 +111,7 @@ static int set_token_file(const char *value, struct why *why)
 			config_bad(why, "token file %s is empty", value);
 			return -ENODATA;
 		}
-		free(token.path);
-		free(token.token);
+		forget_token();
 		token.path = xstrdup(value);
 		token.token = text;
 		token.len = (size_t)n;
@@ -353,6 +360,7 @@ static const struct key keys[] = {
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
 		.set = set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", .set = set_log_level},
+	{"seal", NULL, "run from a copy in memory that nobody can change", .yes = &conf.seal},
 	{"leftovers", "POLICY", "keep or kill what an agent before this one started (keep)",
 		.set = set_leftovers},
 	{"start", "COMMAND",

@@ -39,6 +39,9 @@
 /* A transport that cannot say what was taken (virtio-vsock before Linux 6.13) gets this long. */
 #define LINGER_BLIND 1.0
 
+/* So long a peer that seems to have been silent is read before it is judged. */
+#define REPRIEVE 0.01
+
 /* How often a connection that is not read is asked whether its peer is still there. */
 #define WATCH_INTERVAL 1.0
 
@@ -523,6 +526,19 @@ static void send_keepalive(struct conn *conn)
 	conn_message_end(conn, &e);
 }
 
+/*
+ * Does what the peer has sent lie unread?  After a stop of the whole agent its silence is ours.  Who has
+ * no token yet could send for ever: once.
+ */
+static bool is_unheard(struct conn *conn)
+{
+	struct pollfd p = {.fd = conn->fd, .events = POLLIN};
+	bool again = conn->reprieved && !conn->authorized;
+
+	conn->reprieved = !again && !conn->paused && poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+	return conn->reprieved;
+}
+
 static void on_alive(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct conn *conn = CONTAINER_OF(w, struct conn, alive);
@@ -531,6 +547,11 @@ static void on_alive(struct ev_loop *ev, struct ev_timer *w, int revents)
 	ev_tstamp heard = conn->paused ? MAX(conn->last_in, conn->last_out) : conn->last_in;
 
 	(void)revents;
+	if ((!conn->authorized || now - heard >= 3 * conn->keepalive) && is_unheard(conn)) {
+		w->repeat = REPRIEVE;
+		ev_timer_again(ev, w);
+		return;
+	}
 	if (!conn->authorized || conn->refused) {
 		conn_goodbye(conn, ERR_UNAUTHORIZED, "no hello with the right token in time");
 		return;

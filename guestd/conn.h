@@ -67,6 +67,7 @@ struct conn {
 	bool refused;        /* one too many: told so when it speaks */
 	bool heard;          /* it has said something */
 	bool wipe_chunk;     /* read_chunk may hold a part of a secret */
+	bool reprieved;      /* what it sent lay unread when its time was up */
 	bool overflowed;     /* a message did not fit into the queue: to be killed */
 	ev_tstamp keepalive; /* seconds; 0 = none */
 	ev_tstamp last_in, last_out;

@@ -43,10 +43,14 @@ void loop_break(void);
 void loop_fini(void);
 
 /*
- * When this turn began, in seconds of CLOCK_MONOTONIC: ev_now() jumps where somebody sets the clock,
- * and a restored guest has its clock set by a year.
+ * When this turn began, in seconds that the agent has lived through: ev_now() jumps where somebody sets
+ * the clock, CLOCK_MONOTONIC where a guest is restored or stood still for long.  Timers do not count
+ * such a leap either.
  */
 ev_tstamp loop_now(void);
+
+/* For how many seconds this turn has gone on. */
+ev_tstamp loop_turn_age(void);
 
 void turn_init(struct turn *turn, void (*fn)(struct turn *turn));
 

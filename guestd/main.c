@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -31,6 +30,7 @@
 #include "guestd/listener.h"
 #include "guestd/loop.h"
 #include "guestd/method.h"
+#include "guestd/protect.h"
 #include "proto/err.h"
 #include "proto/version.h"
 
@@ -97,8 +97,13 @@ static void set_up_signals(void)
 
 static void set_up_limits(void)
 {
-	struct rlimit files;
+	struct rlimit files, core;
 
+	/* A dump of ours would hold what clients sent.  The hard limit is for children. */
+	if (getrlimit(RLIMIT_CORE, &core) == 0) {
+		core.rlim_cur = 0;
+		setrlimit(RLIMIT_CORE, &core);
+	}
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return;
 	files.rlim_cur = MIN(files.rlim_max, MAX(files.rlim_cur, WANTED_FDS));
@@ -163,7 +168,8 @@ static int start(char *why, size_t why_len)
 
 	if (!err)
 		err = watch_signals();
-	if (mkdir(config()->run_dir, 0755) < 0 && errno != EEXIST)
+	/* A mkdir waits where the file system is frozen, whether there is something to make or not. */
+	if (access(config()->run_dir, F_OK) < 0 && mkdir(config()->run_dir, 0755) < 0)
 		log_warn("main", "cannot make run-dir=%s err=%s", config()->run_dir,
 			err_name(-errno));
 	for (const struct area *const *a = __start_areas; !err && a < __stop_areas; a++)
@@ -222,8 +228,7 @@ static int serve(void)
 {
 	char why[512];
 
-	/* Nobody in the guest reads our memory or descriptors through /proc. */
-	prctl(PR_SET_DUMPABLE, 0);
+	protect();
 	identity_init();
 	activity_init();
 	if (start(why, sizeof(why))) {
@@ -262,6 +267,8 @@ static int run(int argc, char **argv)
 	case ACTION_RUN:
 		break;
 	}
+	if (config()->seal)
+		protect_seal(argv);
 	return serve();
 }
 

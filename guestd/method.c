@@ -51,23 +51,46 @@ static bool find(const char *name, size_t len, size_t *out)
 	return false;
 }
 
+/* Does NAME say METHOD?  `fs.*` says all that begin so. */
+static bool says(const char *name, const struct method *method)
+{
+	size_t len = strlen(name);
+
+	if (len && name[len - 1] == '*')
+		return strncmp(name, method->name, len - 1) == 0;
+	return strcmp(name, method->name) == 0;
+}
+
+/* All that NAME says, but never so that nobody could connect any more. */
+static int mark_one(const char *name, bool disabled, const char *option, char *why, size_t why_len)
+{
+	bool found = false, locked_out = false;
+
+	for (size_t i = 0; i < set.n; i++) {
+		if (!says(name, set.sorted[i]))
+			continue;
+		if (disabled && set.sorted[i]->before_auth) {
+			locked_out = true;
+			continue;
+		}
+		set.disabled[i] = disabled;
+		found = true;
+	}
+	if (!found)
+		snprintf(why, why_len,
+			locked_out ? "%s would lock everybody out: %s" : "%s names no method: %s",
+			option, name);
+	return found ? 0 : -EINVAL;
+}
+
 static int mark(
 	const char *const *names, bool disabled, const char *option, char *why, size_t why_len)
 {
-	for (; names && *names; names++) {
-		size_t i;
+	int err = 0;
 
-		if (!find(*names, strlen(*names), &i)) {
-			snprintf(why, why_len, "%s names no method: %s", option, *names);
-			return -EINVAL;
-		}
-		if (disabled && set.sorted[i]->before_auth) {
-			snprintf(why, why_len, "%s would lock everybody out: %s", option, *names);
-			return -EINVAL;
-		}
-		set.disabled[i] = disabled;
-	}
-	return 0;
+	for (; names && *names && !err; names++)
+		err = mark_one(*names, disabled, option, why, why_len);
+	return err;
 }
 
 int method_init(const char *const *allow, const char *const *deny, char *why, size_t why_len)

@@ -350,9 +350,7 @@ static void begin_wait(struct call *c)
 	}
 	if (c->step.wait_ms) {
 		/* Counted from now: this turn may have begun long ago. */
-		ev_timer_set(&c->timer,
-			(ev_tstamp)clock_mono_us() / 1e6 - loop_now() + c->step.wait_ms / 1000.0,
-			0);
+		ev_timer_set(&c->timer, loop_turn_age() + c->step.wait_ms / 1000.0, 0);
 		ev_timer_start(loop_ev(), &c->timer);
 	}
 }

@@ -20,6 +20,7 @@
 #include "proc/cgfs.h"
 #include "proc/cgroup_owner.h"
 #include "proto/err.h"
+#include "proto/limits.h"
 
 #define SUBTREE_CONTROL "cgroup.subtree_control"
 
@@ -174,6 +175,21 @@ static int open_own(struct cgroup_base *b, const char *setting)
 
 /* What is there from before */
 
+/* An agent that was killed while its processes stood still for a snapshot has left them so. */
+static void thaw(const struct cgroup_base *b, const char *name)
+{
+	char path[300], state[16];
+
+	snprintf(path, sizeof(path), "%s/cgroup.freeze", name);
+	if (cgfs_read(b->own, path, state, sizeof(state)) <= 0 || *state != '1')
+		return;
+	if (cgfs_write(b->own, path, "0"))
+		log_error("cgroup", "cannot thaw what a dead agent froze path=%s/%s", b->own_path,
+			name);
+	else
+		log_warn("cgroup", "thawed what a dead agent froze path=%s/%s", b->own_path, name);
+}
+
 /* Removes what dead agents left, and notes in b->name what the predecessor did. */
 static void remove_stale(struct cgroup_base *b, const char *run_dir)
 {
@@ -191,6 +207,8 @@ static void remove_stale(struct cgroup_base *b, const char *run_dir)
 			entry->d_type == DT_DIR ? cgroup_owner_find(b->own, entry->d_name, run_dir)
 						: OWNER_ALIVE;
 
+		if (owner != OWNER_ALIVE)
+			thaw(b, entry->d_name);
 		if (owner == OWNER_PREDECESSOR && !*b->name &&
 			strlen(entry->d_name) < sizeof(b->name))
 			memcpy(b->name, entry->d_name, strlen(entry->d_name) + 1);
@@ -233,14 +251,35 @@ static bool count(pid_t pid, void *ctx)
 	return true;
 }
 
+/* Only the root of all has none (cgroups(7)). */
+static bool is_root(const struct cgroup_base *b)
+{
+	return faccessat(b->own, "cgroup.events", F_OK, 0) < 0;
+}
+
+/* Into a leaf of our own.  0 or -errno. */
+static int move(struct cgroup_base *b)
+{
+	int err = mkdirat(b->own, b->agent, 0755) < 0 && errno != EEXIST ? -errno : 0;
+
+	if (!err) {
+		char procs[64];
+
+		snprintf(procs, sizeof(procs), "%s/cgroup.procs", b->agent);
+		err = cgfs_write(b->own, procs, "0"); /* the writer */
+	}
+	b->moved = !err;
+	return err;
+}
+
 /* After it OWN is the root, or has no processes: false, with the reason, where that cannot be. */
 static bool leave_own(struct cgroup_base *b)
 {
 	struct census c = {0};
 	int err;
 
-	if (faccessat(b->own, "cgroup.events", F_OK, 0) < 0)
-		return true; /* only the root of all has none (cgroups(7)) */
+	if (is_root(b))
+		return true;
 	cgfs_each_pid(b->own, false, count, &c);
 	if (c.others) {
 		lack_all(b,
@@ -251,17 +290,10 @@ static bool leave_own(struct cgroup_base *b)
 	}
 	if (!c.us)
 		return true;
-	err = mkdirat(b->own, b->agent, 0755) < 0 && errno != EEXIST ? -errno : 0;
-	if (!err) {
-		char procs[64];
-
-		snprintf(procs, sizeof(procs), "%s/cgroup.procs", b->agent);
-		err = cgfs_write(b->own, procs, "0"); /* the writer */
-	}
+	err = move(b);
 	if (err)
 		lack_all(b, "guestd cannot move to %.100s/%s: %s", b->own_path, b->agent,
 			strerror(-err));
-	b->moved = !err;
 	return !err;
 }
 
@@ -305,6 +337,35 @@ static void enable_all(struct cgroup_base *b)
 		if (!*b->lacks[i])
 			enable(b, (enum controller)i);
 	}
+}
+
+/*
+ * Whatever memory is short of, what the agent works with is not taken from it (memory.min in the kernel's
+ * cgroup-v2.rst).  That needs a cgroup that holds nobody else: in the root of all, where processes may stay
+ * beside controllers, it moves for this alone.  Above it, memory.min is for whoever made that (systemd:
+ * MemoryMin=).
+ */
+static void keep_memory(struct cgroup_base *b)
+{
+	static const char *const files[] = {"memory.min", "memory.low"};
+	struct census c = {0};
+	char path[64], bytes[24];
+	int err = 0;
+
+	if (*b->lacks[CG_MEMORY])
+		return;
+	if (!b->moved && is_root(b)) {
+		cgfs_each_pid(b->own, false, count, &c);
+		err = c.us ? move(b) : 0;
+	}
+	snprintf(bytes, sizeof(bytes), "%u", AGENT_MEMORY_MIN);
+	for (size_t i = 0; i < ARRAY_LEN(files) && b->moved && !err; i++) {
+		snprintf(path, sizeof(path), "%s/%s", b->agent, files[i]);
+		err = cgfs_write(b->own, path, bytes);
+	}
+	if (err || !b->moved)
+		log_debug("cgroup", "no memory is kept for the agent: %s",
+			err ? err_name(err) : "it has no cgroup of its own");
 }
 
 /* Start and end */
@@ -439,6 +500,7 @@ int cgroup_base_open(struct cgroup_base *b, const struct cgroup_terms *terms)
 		return err;
 	}
 	enable_all(b);
+	keep_memory(b);
 	return 0;
 }
 
@@ -447,7 +509,7 @@ static void go_back(struct cgroup_base *b)
 {
 	char word[16];
 
-	for (int i = 0; i < N_CONTROLLERS; i++) {
+	for (int i = 0; i < N_CONTROLLERS && !is_root(b); i++) {
 		snprintf(word, sizeof(word), "-%s", controller_names[i]);
 		if (!*b->lacks[i] && cgfs_write(b->own, SUBTREE_CONTROL, word))
 			return;

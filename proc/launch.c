@@ -80,17 +80,17 @@ void launch_give_up(struct process *p)
 	process_fail(p, &f);
 }
 
-static struct spawn *spawn_new(void)
+static struct spawn *take_spawn(void)
 {
-	return spare.n ? spare.at[--spare.n] : malloc(sizeof(struct spawn));
+	return spare.n ? spare.at[--spare.n] : spawn_new();
 }
 
 void launch_free_spawn(struct process *p)
 {
 	if (p->spawn && spare.n < ARRAY_LEN(spare.at))
 		spare.at[spare.n++] = p->spawn;
-	else
-		free(p->spawn);
+	else if (p->spawn)
+		spawn_free(p->spawn);
 	p->spawn = NULL;
 	arena_free(p->spawn_arena);
 	p->spawn_arena = NULL;
@@ -316,7 +316,7 @@ static void launch(struct process *p)
 		process_fail(p, &f);
 		return;
 	}
-	p->spawn = spawn_new();
+	p->spawn = take_spawn();
 	p->spawn_arena = arena_new(spec_arena(p->spec));
 	if (p->spawn_arena)
 		p->spawn_arena->secret = true; /* it holds the environment */

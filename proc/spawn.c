@@ -7,12 +7,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/sys.h"
+#include "proc/spawner.h"
 
 /* Seconds between two attempts to lower the peak. */
 #define PEAK_INTERVAL 1.0
@@ -23,7 +25,7 @@
 static struct {
 	bool root;
 	bool oom_adjusted;
-	struct rlimit files; /* before main.c raised it */
+	struct rlimit files, core; /* before main.c changed them */
 } self;
 
 const char *spawn_stage_name(enum spawn_stage stage)
@@ -99,6 +101,7 @@ SYS_CHILD static void child_limits(struct spawn *s)
 	long err = 0;
 
 	CALL(SYS_prlimit64, 0, RLIMIT_NOFILE, &self.files, 0);
+	CALL(SYS_prlimit64, 0, RLIMIT_CORE, &self.core, 0);
 	for (size_t i = 0; i < s->n_rlimits && !err; i++)
 		err = CALL(SYS_prlimit64, 0, s->rlimits[i].resource, &s->rlimits[i].limit, 0);
 	if (!err && s->nice) {
@@ -200,11 +203,26 @@ void spawn_reaped(struct spawn *s)
 		finish(s);
 }
 
+struct spawn *spawn_new(void)
+{
+	/* Populated: in a cgroup without memory a child could not even have a page of its stack. */
+	void *s = mmap(NULL, sizeof(struct spawn), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return s == MAP_FAILED ? NULL : s;
+}
+
+void spawn_free(struct spawn *s)
+{
+	munmap(s, sizeof(*s));
+}
+
 void spawn_init(void)
 {
 	char text[16];
 
 	getrlimit(RLIMIT_NOFILE, &self.files);
+	getrlimit(RLIMIT_CORE, &self.core);
 	self.root = geteuid() == 0;
 	self.oom_adjusted =
 		fd_read_file(OOM_FILE, text, sizeof(text)) > 0 && strtol(text, NULL, 10) != 0;
@@ -228,9 +246,18 @@ static void lower_peak(void)
 		fd_close(&fd); /* an older kernel: the figure stays higher */
 }
 
+static pid_t clone_child(struct spawn *s, int cgroup)
+{
+	pid_t pid = spawner_clone(cgroup, s->stack, sizeof(s->stack), child_main, s);
+
+	if (pid != -EAGAIN)
+		return pid;
+	/* Not CLONE_VM: see spawner.h. */
+	return sys_clone(0, cgroup, NULL, s->stack, sizeof(s->stack), child_main, s);
+}
+
 pid_t spawn_start(struct spawn *s)
 {
-	uint64_t flags = 0;
 	int status[2];
 	pid_t pid;
 
@@ -241,18 +268,11 @@ pid_t spawn_start(struct spawn *s)
 	s->stage = SPAWN_NONE;
 	s->status_fd = status[0];
 	s->child_status_fd = status[1];
-	/*
-	 * A child that shares our memory and is not a vfork child would change our own
-	 * oom_score_adj along with its own (__set_oom_adj in fs/proc/base.c): where we have one,
-	 * this thread does wait for the exec after all.  PID 1 is left out by the kernel.
-	 */
-	if (self.oom_adjusted && getpid() != 1)
-		flags |= CLONE_VFORK;
 	s->join = false;
-	pid = sys_clone_vm(flags, s->cgroup, s->stack, sizeof(s->stack), child_main, s);
+	pid = clone_child(s, s->cgroup);
 	if (pid == -ENOSYS && s->cgroup >= 0) {
 		s->join = true;
-		pid = sys_clone_vm(flags, -1, s->stack, sizeof(s->stack), child_main, s);
+		pid = clone_child(s, -1);
 	}
 	fd_close(&status[1]);
 	if (pid < 0) {

@@ -1,23 +1,25 @@
 /*
  * proc/spawn.h - the one place that makes processes
  *
- * Theory of operation.  The child is cloned into our memory (CLONE_VM), which costs nothing
- * however large the agent is, but, unlike with vfork, we do not wait for it: it runs on a stack
- * of its own and we go on.  Its exec closes a CLOEXEC pipe, and that is how the loop learns of
- * it; if something fails, the child leaves errno and stage in `struct spawn` before it exits.
+ * Theory of operation.  The child is vforked into our memory, which costs nothing however large the
+ * agent is, but by a thread that waits for its exec in place of the loop (spawner.h).  Its exec closes
+ * a CLOEXEC pipe, and that is how the loop learns of it; if something fails, the child leaves errno and
+ * stage in `struct spawn` before it exits.
  *
- *	      loop                                child
- *	pipe, clone, register            setsid, descriptors, limits, ids,
- *	serve others                     chdir, search PATH, exec
- *	pipe hangs up: done()     <---   (exec, or exit with err set)
+ *	loop              a thread              child
+ *	pipe, ask  ---->  vfork         ---->   setsid, descriptors, limits, ids,
+ *	register,         waits                 chdir, search PATH, exec
+ *	serve others                              |
+ *	done()     <----------------- pipe hangs up
  *
- * Why not wait, as vfork does?  Between clone and exec lies everything that may block: a
- * working directory or a program on a dead network file system, or a SIGSTOP from a guest
- * process of the same user.  Any of these would stop the whole agent.
+ * Why does the loop not wait?  Between clone and exec lies everything that may block: a working
+ * directory or a program on a dead network file system, or a SIGSTOP from a guest process of the
+ * same user.  Any of these would stop the whole agent.
  *
  * In the child: no libc call that sets errno or takes a lock, no malloc, no log; raw system
  * calls only, and memory that was laid out before the clone.  All signals are blocked, and no
- * handler is ever installed (main.c), so none can run on the shared memory.
+ * handler is ever installed (main.c), so none can run on the shared memory.  Nothing else but `struct
+ * spawn` is written to for us to see: where all threads wait, the child has a copy of the rest.
  *
  * Thread: loop.
  */
@@ -83,6 +85,10 @@ struct spawn {
 
 /* Learns what a child must undo.  Before the agent raises limits of its own. */
 void spawn_init(void);
+
+/* In memory that a child shares even where the rest is a copy.  NULL: there is none; not cleared. */
+struct spawn *spawn_new(void);
+void spawn_free(struct spawn *s);
 
 /* The pid, or -errno; then done() is not called. */
 MUST_CHECK pid_t spawn_start(struct spawn *s);

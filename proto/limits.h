@@ -77,6 +77,20 @@
 
 /* Processes running at once, and output kept of one stream. */
 #define MAX_PROCESSES 1024u
+
+/*
+ * Of the agent's memory, what is never reclaimed for others (memory.min, memory.low): itself, some 4 MiB
+ * with the pages of its program, and what a few busy connections, rings and archives work with.  What
+ * it does not use is anybody's.
+ */
+#define AGENT_MEMORY_MIN (32u << 20)
+
+/*
+ * Threads that each wait for a child's exec; beyond that a child gets a copy of the agent's memory,
+ * which takes some 0.3 ms more and waits for nobody.  As many as may start at once on a busy machine:
+ * they stay, at some 24 KiB each.
+ */
+#define MAX_SPAWNERS 128u
 #define RING_DEFAULT  (1u << 20)
 #define RING_MAX      (16u << 20)
 

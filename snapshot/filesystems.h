@@ -6,6 +6,7 @@
 #ifndef SNAPSHOT_FILESYSTEMS_H
 #define SNAPSHOT_FILESYSTEMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/check.h"
@@ -32,5 +33,9 @@ MUST_CHECK int filesystems_freeze(struct filesystems *list, struct failure *f);
 
 /* Idempotent. */
 void filesystems_thaw(struct filesystems *list);
+
+/* Has an agent that was killed left frozen ones behind?  And thaws those. */
+bool filesystems_are_left(void);
+void filesystems_thaw_left(void);
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "guestd/area.h"
@@ -25,6 +24,12 @@
 #define FREEZE_MS 5000
 #define LOOK_MS   2
 
+/* While all stands still, a wake-up in so long is all that runs. */
+#define SLICE_MS 2000
+
+/* The start waits so long for the thaw of what a dead agent froze; it goes on without us. */
+#define LEFT_MS 2000
+
 enum state { THAWED, FREEZING, FROZEN, THAWING };
 
 static struct {
@@ -33,6 +38,7 @@ static struct {
 	/* under the mutex */
 	enum state state;
 	bool thaw_wanted;
+	bool left; /* a dead agent's file systems are being thawed */
 	struct filesystems filesystems;
 	size_t n_processes;
 	bool failed;
@@ -81,8 +87,7 @@ static void thaw_processes(void)
 
 static int freeze_processes(size_t *n, struct failure *f)
 {
-	uint64_t until = clock_mono_us() + 1000ull * FREEZE_MS;
-	int dir = cgroup_all(), err;
+	int dir = cgroup_all(), err, looks = FREEZE_MS / LOOK_MS;
 
 	if (dir < 0)
 		return failure_set(f, ERR_UNSUPPORTED, "processes", NULL,
@@ -93,7 +98,8 @@ static int freeze_processes(size_t *n, struct failure *f)
 			strerror(-err));
 	cgfs_each_pid(dir, true, count, n);
 	while (*n && !all_frozen(dir)) {
-		if (clock_mono_us() > until) {
+		/* Counted, not timed: a clock that leaps is no reason to give up. */
+		if (looks-- == 0) {
 			thaw_processes();
 			return failure_set(f, ERR_TIMEOUT, "processes", NULL,
 				"some processes sleep in the kernel and do not freeze: try again");
@@ -123,11 +129,10 @@ static void enter(enum state state)
 	ev_async_send(loop_ev(), &freezer.wake);
 }
 
-/* With the mutex held: until somebody wants it, or the time is up. */
-static void wait_for_thaw(void)
+/* With the mutex held: waits for MS, or less.  May somebody want the thaw? */
+static bool wait_a_while(uint64_t ms)
 {
 	struct timespec until;
-	uint64_t ms = freezer.plan.timeout_ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(ms / 1000);
@@ -136,13 +141,27 @@ static void wait_for_thaw(void)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	while (!freezer.thaw_wanted) {
-		if (pthread_cond_timedwait(&freezer.cond, &freezer.mutex, &until) == ETIMEDOUT) {
-			log_warn("snapshot", "thawing: nobody did after timeout_ms=%llu",
-				(unsigned long long)ms);
-			return;
-		}
+	return pthread_cond_timedwait(&freezer.cond, &freezer.mutex, &until) == 0;
+}
+
+/*
+ * With the mutex held: until somebody wants it, or the time is up.  In slices, each of which counts as what it
+ * was to take: the clock of a guest that is restored may leap by hours, and whoever restored it is to have
+ * its time for what comes before the thaw.
+ */
+static void wait_for_thaw(void)
+{
+	uint64_t left = freezer.plan.timeout_ms;
+
+	while (!freezer.thaw_wanted && left) {
+		uint64_t slice = MIN(left, SLICE_MS);
+
+		if (!wait_a_while(slice))
+			left -= slice;
 	}
+	if (!freezer.thaw_wanted)
+		log_warn("snapshot", "thawing: nobody did after timeout_ms=%llu",
+			(unsigned long long)freezer.plan.timeout_ms);
 }
 
 /* Whoever has taken the list thaws it, without the mutex: the loop must not wait for a disk. */
@@ -356,6 +375,34 @@ void freezer_thaw(struct req *req)
 	pthread_mutex_unlock(&freezer.mutex);
 }
 
+static void *thaw_left(void *arg)
+{
+	filesystems_thaw_left();
+	pthread_mutex_lock(&freezer.mutex);
+	freezer.left = false;
+	pthread_cond_signal(&freezer.cond);
+	pthread_mutex_unlock(&freezer.mutex);
+	return arg;
+}
+
+/*
+ * What an agent before us froze and was killed: the guest would stand still for good.  On a thread, since a disk
+ * that is gone does not answer; but where it does, before anything else is opened or made there.
+ */
+static void thaw_left_behind(void)
+{
+	pthread_t thread;
+
+	freezer.left = filesystems_are_left();
+	if (!freezer.left || pthread_create(&thread, NULL, thaw_left, NULL))
+		return;
+	pthread_detach(thread);
+	pthread_mutex_lock(&freezer.mutex);
+	if (freezer.left)
+		(void)wait_a_while(LEFT_MS);
+	pthread_mutex_unlock(&freezer.mutex);
+}
+
 static int start(void)
 {
 	pthread_condattr_t attr;
@@ -367,6 +414,7 @@ static int start(void)
 	list_init(&freezer.thawing);
 	ev_async_init(&freezer.wake, on_wake);
 	ev_async_start(loop_ev(), &freezer.wake);
+	thaw_left_behind();
 	return 0;
 }
 

@@ -199,10 +199,44 @@ static void on_gone(void *owner)
 
 static const struct chan_ops chan_ops = {.cancel = on_cancel, .gone = on_gone};
 
+static bool is_off(const char *method)
+{
+	const struct method *m = method_find(method, strlen(method));
+
+	return m && method_disabled(m);
+}
+
+/* The method that A asks for by the way and that the image has switched off; or NULL. */
+static const char *switched_off(const struct resumed_args *a)
+{
+	const struct {
+		bool asked;
+		const char *method;
+	} parts[] = {
+		{a->time_us != 0, "system.set_time"},
+		{a->entropy.len != 0, "system.reseed"},
+		{a->hostname != NULL, "system.hostname"},
+		{a->env.set.vars.n != 0, "env.set"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		if (parts[i].asked && is_off(parts[i].method))
+			return parts[i].method;
+	}
+	return NULL;
+}
+
 static void resumed_call(struct req *req, void *args)
 {
 	const struct resumed_args *a = args;
+	const char *off = switched_off(a);
 	struct resume *r;
+
+	if (off) {
+		req_fail(req, ERR_DISABLED,
+			"%s is switched off in this guest, and with it what it does here", off);
+		return;
+	}
 
 	if (going) {
 		req_fail(req, ERR_BUSY, "system.resumed goes on already: ask again with its key");

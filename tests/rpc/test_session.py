@@ -1,7 +1,9 @@
 """The session: hello, token, keepalive, ping, methods, and what the command line allows."""
 
+import os
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -158,6 +160,24 @@ def test_a_silent_agent_sends_keepalives_and_drops_a_silent_peer(client):
         while True:
             assert client.recv()[:2] in ([NOTIFY, "keepalive"], [NOTIFY, "goodbye"])
     assert ("keepalive", {}) in client.notifications
+
+
+@pytest.mark.local
+def test_what_came_while_the_agent_stood_still_is_heard_before_a_peer_is_judged(guestd):
+    """Its silence was the agent's."""
+    daemon = guestd()
+    clients = [daemon.connect() for _ in range(20)]
+    for c in clients:
+        c.hello(keepalive_ms=200)
+    for _ in range(3):
+        os.kill(daemon.pid, signal.SIGSTOP)
+        pings = [c.open("system.ping") for c in clients]
+        time.sleep(1)
+        os.kill(daemon.pid, signal.SIGCONT)
+        for ping in pings:
+            assert ping.wait()
+    for c in clients:
+        c.close()
 
 
 @pytest.mark.parametrize("message", [[NOTIFY, "keepalive", {}], [REQUEST, 77, "system.ping", {}]],
@@ -362,3 +382,43 @@ def test_deny_beats_allow(guestd):
     with guestd("--allow", "hello,system.ping,proc.run", "--deny", "proc.run").connect() as c:
         c.call("system.ping")
         assert error_of(c.call, "proc.run", {"argv": ["true"]}).code == "disabled"
+
+
+@pytest.mark.local
+def test_a_star_stands_for_all_that_begin_so(guestd):
+    with guestd("--deny", "fs.*,proc.*").connect() as c:
+        for method in c.call("system.methods"):
+            if method["name"].startswith(("fs.", "proc.")):
+                assert error_of(c.call, method["name"], {}).code == "disabled", method["name"]
+        assert error_of(c.call, "tar.import", {}).code == "bad_params"
+    with guestd("--allow", "fs.*,system.ping", "--deny", "fs.w*").connect() as c:
+        assert c.call("fs.exists", {"path": "/"})["exists"] and c.call("system.ping")
+        for method in ("fs.write", "fs.write_files", "fs.watch", "env.list", "system.info"):
+            assert error_of(c.call, method, {}).code == "disabled"
+    with guestd("--deny", "*").connect() as c:
+        assert c.hello()
+        assert error_of(c.call, "system.ping").code == "disabled"
+    done = subprocess.run([BIN, "--deny", "fx.*"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--deny names no method: fx.*" in done.stderr
+
+
+@pytest.mark.local
+def test_what_was_denied_anywhere_stays_so(guestd, tmp_path):
+    """The file is the image's; whoever starts the agent can add to it and no more."""
+    conf = tmp_path / "conf"
+    conf.write_text("deny = proc.exec\ndeny = proc.run\n")
+    with guestd("--config", conf, "--deny", "fs.put", "--allow", "proc.exec,system.ping,env.set").connect() as c:
+        for method in ("proc.exec", "proc.run", "fs.put", "fs.get"):
+            assert error_of(c.call, method, {}).code == "disabled", method
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("denied, params", [
+    ("env.set", {"env": {"vars": {"A": "b"}}}), ("system.set_time", {"time_us": 1}), ("system.hostname", {"hostname": "x"}),
+    ("system.reseed", {"entropy": b"x" * 32})], ids=lambda x: x if isinstance(x, str) else "")
+def test_a_method_that_is_off_is_not_had_through_another(guestd, denied, params):
+    with guestd("--deny", denied).connect() as c:
+        e = error_of(c.call, "system.resumed", params)
+        assert e.code == "disabled" and denied in e.message
+        assert c.call("env.list") == []
+        assert c.call("system.resumed", {"key": "x"})["epoch"]

@@ -1,11 +1,14 @@
 """How a process starts: what is run, where, as whom, with which environment, and how clean."""
 
+import fcntl
 import os
+import random
 import signal
+from pathlib import Path
 
 import pytest
 
-from support import error_of
+from support import error_of, eventually
 
 
 def run(client, **spawn):
@@ -360,3 +363,63 @@ def test_a_session_of_its_own_is_not_the_agents(client, agent):
     mine = open(f"/proc/{agent.pid}/stat").read().rpartition(")")[2].split()
     theirs = stat(client)
     assert theirs[3] != mine[3] and theirs[2] != mine[2]
+
+
+@pytest.mark.local
+def test_children_that_hang_before_their_exec_hold_up_nobody(guestd, tmp_path):
+    """More of them than there are threads to wait for them. Who opens a file that another one has a write lease of waits
+    until that one has let go of it (fcntl(2))."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\ncat /proc/self/oom_score_adj\n")
+    program.chmod(0o755)
+    file = os.open(program, os.O_RDONLY)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    daemon = guestd()
+    mine = Path(f"/proc/{daemon.pid}/oom_score_adj").read_text()
+    calls = []
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with daemon.connect() as c, daemon.connect() as other:
+            calls += [c.open("proc.run", {"argv": [str(program)]}) for _ in range(140)]
+            eventually(lambda: len(daemon.children()) == 140, "all of them")
+            for pid in random.sample(sorted(daemon.children()), 20):
+                os.kill(pid, signal.SIGSTOP)
+            for _ in range(10):
+                assert other.call("proc.run", {"argv": ["cat", "/proc/self/oom_score_adj"]})["stdout"] == b"0\n"
+            assert len(daemon.children()) == 140
+            for pid in daemon.children():
+                assert os.readlink(f"/proc/{pid}/exe") == os.readlink(f"/proc/{daemon.pid}/exe"), "not executed yet"
+                assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "0\n"
+                os.kill(pid, signal.SIGCONT)
+            os.close(file)
+            for call in calls:
+                assert call.wait()["stdout"] == b"0\n"
+            assert Path(f"/proc/{daemon.pid}/oom_score_adj").read_text() == mine
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.local
+def test_what_a_spawn_reports_comes_from_a_copy_of_the_agent_as_well(guestd, tmp_path):
+    """That is what a child has when all threads wait for others."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    file = os.open(program, os.O_RDONLY)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    daemon = guestd()
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with daemon.connect() as c, daemon.connect() as other:
+            calls = [c.open("proc.run", {"argv": [str(program)]}) for _ in range(130)]
+            eventually(lambda: len(daemon.children()) == 130, "all of them")
+            for spawn, code, stage in (({"argv": ["/no/such/program"]}, "ENOENT", "exec"),
+                                       ({"argv": ["true"], "cwd": "/no/such/dir"}, "ENOENT", "chdir"),
+                                       ({"argv": ["/proc"]}, "EACCES", "exec")):
+                e = fails(other, **spawn)
+                assert (e.code, e.stage) == (code, stage)
+            os.close(file)
+            for call in calls:
+                assert call.wait()["code"] == 0
+    finally:
+        signal.signal(signal.SIGIO, before)

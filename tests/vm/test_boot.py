@@ -42,6 +42,19 @@ def test_pid1_is_guestd(guest):
     assert guest.sh("readlink /proc/1/exe").strip() == "/init"
 
 
+def test_the_agent_is_the_last_that_memory_is_taken_from(guest):
+    """Its processes have nothing of that; they are its children."""
+    assert guest.sh("cat /proc/$PPID/oom_score_adj /proc/self/oom_score_adj").split() == ["-1000", "0"]
+    with guest.connect() as client:
+        calls = [client.open("proc.run", {"argv": ["cat", "/proc/self/oom_score_adj"]}) for _ in range(100)]
+        assert [call.wait()["stdout"] for call in calls] == [b"0\n"] * 100
+    assert guest.sh("cat /proc/$PPID/oom_score_adj") == "-1000\n"
+    own = guest.sh("cat /proc/$PPID/cgroup").strip().removeprefix("0::")
+    assert own.endswith(".agent")
+    assert guest.sh(f"cat /sys/fs/cgroup{own}/memory.min /sys/fs/cgroup{own}/memory.low").split() == [str(32 << 20)] * 2
+    assert "VmLck:\t       0 kB" not in guest.sh("cat /proc/$PPID/status"), "its program is locked"
+
+
 def test_hostname(guest):
     """/etc/hostname of the image."""
     assert guest.sh("uname -n").strip() == "guest"

@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 
-from client import connect
+from client import RpcError, connect
 from support import error_of, eventually
 from vm import VM
 
@@ -281,6 +281,19 @@ def test_many_at_once_leave_few(client):
         assert call.wait()["code"] == 0
     assert len(directories(client)) <= 66
     eventually(lambda: len(directories(client)) <= 2, "the spare ones are gone")
+
+
+def test_a_limit_that_not_even_the_start_fits_in_is_the_childs_affair(client, second):
+    """Until its exec a child shares the agent's memory: what kills it for want of memory would kill both."""
+    agent = second()
+    with agent.connect() as inner:
+        e = error_of(run, inner, "true", limits={"memory": 1})
+        assert e.code == "ENOMEM", e
+        for limit in (64 << 10, 256 << 10):
+            with contextlib.suppress(RpcError):     # however it ends
+                run(inner, "true", limits={"memory": limit})
+        assert output(inner, "echo works") == "works"
+    assert is_alive(client, agent.pid)
 
 
 # -- where there are none, or not all ------------------------------------------------------------

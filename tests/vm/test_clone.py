@@ -110,6 +110,38 @@ def test_the_one_who_froze_may_go(box, client):
     assert client.call("proc.run", {"cmd": "true"})["code"] == 0
 
 
+def test_what_a_killed_agent_froze_the_next_one_thaws(box, client):
+    """Both in a part of the tree of cgroups that is theirs to divide, as a service manager starts them."""
+    group = "/sys/fs/cgroup/service"
+    endpoint = f"uds:{box.vm.uds}:2000"
+
+    def start(process_id):
+        log = f"/run/{process_id}.log"
+        client.call("proc.start", {"id": process_id, "cmd": (
+            f"exec guestd --listen vsock:2000 --run-dir /run/second --cgroup {group} 2>{log}")})
+        eventually(lambda: "ready version" in box.sh(f"cat {log}"), "it is up")
+        return log
+
+    box.sh(f"mkdir {group}")
+    start("first")
+    with connect(endpoint) as inner:
+        pid = inner.call("proc.start", {"cmd": "while :; do echo x >>/run/growing; done"})["pid"]
+        frozen = inner.call("system.freeze", {"filesystems": True, "timeout_ms": 3_600_000})
+        assert frozen["filesystems"] == ["/mnt"]
+    client.call("proc.stop", {"id": "first", "signal": "KILL"})
+    size = "stat -c %s /run/growing"
+    first, later = box.sh(f"{size}; sleep 0.3; {size}").split()
+    assert first == later, "nobody thaws it"
+    said = box.sh(f"cat {start('second')}")
+    assert "thawed what a dead agent froze" in said and "thawing what a dead agent froze path=/mnt" in said
+    client.call("fs.put", {"path": "/mnt/afterwards", "data": b"x"})
+    before = int(box.sh(size))
+    eventually(lambda: int(box.sh(size)) > before, "the process goes on")
+    box.sh(f"kill -9 {pid}")
+    client.call("proc.stop", {"id": "second"})
+    box.sh("test ! -e /run/second/frozen; rm /run/growing")
+
+
 # -- system.resumed ------------------------------------------------------------------------------
 
 YEAR_US = 365 * 86400 * 1_000_000

@@ -1,5 +1,6 @@
 """What only a real virtio-vsock has: peers, bursts, resets, a device that is missing or comes late."""
 
+import os
 import re
 import socket
 import time
@@ -8,7 +9,7 @@ import pytest
 
 from client import Client, Disconnected
 from support import eventually
-from vm import BUILD, CID, PORT
+from vm import BUILD, CID, PORT, VHOST, VM
 
 UNREACHABLE = 69
 GUESTCTL = "/bin/guestctl"
@@ -64,6 +65,45 @@ def test_a_peer_that_the_command_line_names_is_let_in(boot, with_guestctl):
     status, said = dial(guest, 1)
     assert status == 0, said
     assert warnings(guest) == []
+
+
+class OneOfTwo(VM):
+    """A VM whose vsock device is in one process, and in one group, with that of its brother."""
+
+    CIDS = (CID, CID + 1)
+
+    def start_vhost(self):
+        devices = []
+        for cid in self.CIDS:
+            devices += ["--vm", f"guest-cid={cid},socket={self.path(f'{cid}.sock')},uds-path={self.path(f'{cid}.uds')},groups=both"]
+        self.spawn("vhost", [VHOST, *devices])
+        self.wait_for(lambda: all(os.path.exists(self.path(f"{cid}.sock")) for cid in self.CIDS), 10, "the devices")
+        for name, there in (("vh.sock", f"{CID}.sock"), ("v.sock", f"{CID}.uds")):
+            os.symlink(self.path(there), self.path(name))
+
+
+class OtherOfTwo(VM):
+    def __init__(self, brother, **kwargs):
+        super().__init__(**kwargs)
+        self.brother = brother
+
+    def start_vhost(self):
+        for name, there in (("vh.sock", f"{CID + 1}.sock"), ("v.sock", f"{CID + 1}.uds")):
+            os.symlink(self.brother.path(there), self.path(name))
+
+
+def test_a_sibling_is_refused_unless_it_is_named(guest, with_guestctl):
+    """Of two VMs between which the host lets packets through, one names the other."""
+    with OneOfTwo(image=with_guestctl) as vm, OtherOfTwo(vm, image=with_guestctl, append=f"guestd.allow-cid={CID}") as other:
+        one, two = type(guest)(vm), type(guest)(other)
+        status, said = dial(two, CID)
+        assert status == UNREACHABLE, said
+        refused = warnings(one)
+        assert len(refused) == 1 and f"refused: peer CID {CID + 1} is not allowed" in refused[0], refused
+        status, said = dial(one, CID + 1)
+        assert status == 0, said
+        assert warnings(two) == []
+        assert one.call("system.ping") and two.call("system.ping")
 
 
 # -- many and slow -------------------------------------------------------------------------------
