@@ -37,7 +37,7 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
-	bool splices;       /* its socket takes pages from a pipe for less than a copy of them */
+	bool local;         /* a Unix socket: it takes pages from a pipe for less than a copy of them */
 	bool heard_secret;  /* the message at hand holds secrets */
 	bool credit_mode;   /* hello named a window */
 	uint64_t window;    /* what each call may send at first, in credit mode */
@@ -53,13 +53,14 @@ struct conn {
 	size_t arena_bytes;   /* parameters of open calls */
 	size_t input_pending; /* bytes that calls took and have not consumed */
 
-	/* private to conn.c */
+	/* private to conn.c, and crowd.c */
 	struct list link; /* conns */
 	struct grave grave;
 	struct turn turn;
 	int fd;
 	struct ev_io readable, writable;
 	struct ev_timer soon;  /* conn_flush_soon */
+	struct ev_timer starved; /* the kernel had no memory for what was sent */
 	struct ev_timer alive; /* keepalive, or the deadline of the token */
 	struct ev_timer watch; /* while reading is paused or lingering: is the peer still there? */
 	struct frame_reader in;
@@ -81,11 +82,14 @@ struct conn_watch {
 };
 
 /*
- * Takes FD.  MAX_FRAME holds until a hello says otherwise.  With too many connections the peer
- * gets a goodbye.
+ * Takes FD.  MAX_FRAME holds until a hello says otherwise.  With too many connections the one that
+ * is least missed goes; where each is in use the new peer gets a goodbye.
  */
 void conn_new(int fd, bool need_token, uint32_t max_frame);
 size_t conn_count(void);
+
+/* When a peer on AF_VSOCK last said something, in the time of loop_now; 0: never. */
+ev_tstamp conn_vsock_heard(void);
 
 /* Something is in conn->out, conn->sendable or conn->replies: flush it at the end of the turn. */
 void conn_flush_later(struct conn *conn);
