@@ -265,7 +265,8 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	if (n == 0) {
 		conn_kill(conn, "closed by the peer");
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		if (errno == ECONNRESET && !conn->local)
+		/* A peer that closes is the end of the stream; these two are a transport that was reset. */
+		if (!conn->local && (errno == ENOTCONN || errno == ECONNRESET))
 			listeners_suspect();
 		conn_kill(conn, err_name(-errno));
 	} else if (n > 0 && conn->state == CONN_OPEN) {

@@ -116,6 +116,11 @@ class VM:
         return self.path("serial.sock")
 
     @property
+    def uart(self):
+        """The Unix socket that is the other end of the guest's ttyS0, its console."""
+        return self.path("uart.sock")
+
+    @property
     def qmp(self):
         return self.path("qmp.sock")
 
@@ -200,7 +205,8 @@ class VM:
             # q35: under emulation microvm hangs at boot as often as not.
             *("-machine", "q35,memory-backend=mem0"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-serial", f"file:{self.console_log}"),
+            *("-chardev", f"socket,id=uart,server=on,wait=off,path={self.uart},logfile={self.console_log}"),
+            *("-serial", "chardev:uart"),
             *("-qmp", f"unix:{self.qmp},server=on,wait=off"),
             # Behind a port of its own, so that it can be pulled out and put back.
             *("-device", "pcie-root-port,id=rp0"),
