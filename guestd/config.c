@@ -191,6 +191,14 @@ static int set_watch_backend(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_resumed_dir(const char *value, struct why *why)
+{
+	if (*value != '/')
+		return bad(why, "resumed-dir is an absolute path, not %s", value);
+	conf.resumed_dir = xstrdup(value);
+	return 0;
+}
+
 static int set_log_level(const char *value, struct why *why)
 {
 	enum log_level level;
@@ -221,6 +229,8 @@ static const struct key {
 	{"watch-backend", "NAME", "auto, inotify or fanotify: what fs.watch stands on (auto)",
 		set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", set_log_level},
+	{"resumed-dir", "DIR", "programs to run after a restore (/etc/guestd/resumed.d)",
+		set_resumed_dir},
 };
 
 void config_print_options(void)
@@ -387,6 +397,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 	conf.run_dir = "/run/guestd";
 	conf.cgroup = "auto";
 	conf.watch_backend = "auto";
+	conf.resumed_dir = "/etc/guestd/resumed.d";
 	peer_policy_init(&conf.peers);
 	if (set_listen("vsock:1024", &why) ||
 		(getpid() == 1 && port_virtio_exists() &&

@@ -74,6 +74,15 @@ struct arena *req_take_params(struct req *req)
 	return params;
 }
 
+struct arena *params_new(size_t len)
+{
+	struct arena *params = arena_new(len);
+
+	if (params)
+		arena_total += params->len;
+	return params;
+}
+
 void params_free(struct arena *params)
 {
 	if (!params)

@@ -62,6 +62,9 @@ void req_reply_later(struct req *req, void (*fn)(struct req *req));
 struct arena *req_take_params(struct req *req);
 void params_free(struct arena *params);
 
+/* An arena of LEN that is counted with them, for what the agent asks of itself.  NULL: no memory. */
+struct arena *params_new(size_t len);
+
 /* For conn.c and dispatch.c. */
 /* NULL when LIMIT, then named, is reached. */
 struct req *req_new(struct conn *conn, uint32_t id, const struct method *m, size_t params_len,
