@@ -28,7 +28,7 @@ struct config {
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
-	const char *resumed_dir;  /* programs to be run after a restore */
+	const char *resumed_dir;   /* programs to be run after a restore */
 };
 
 /* What else a command line can ask for. */

@@ -37,11 +37,11 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
-	bool local;         /* a Unix socket: it takes pages from a pipe for less than a copy of them */
-	bool heard_secret;  /* the message at hand holds secrets */
-	bool credit_mode;   /* hello named a window */
-	uint64_t window;    /* what each call may send at first, in credit mode */
-	uint32_t max_frame; /* longest body, both directions */
+	bool local;               /* a Unix socket: takes pages from a pipe for less than a copy */
+	bool heard_secret;        /* the message at hand holds secrets */
+	bool credit_mode;         /* hello named a window */
+	uint64_t window;          /* what each call may send at first, in credit mode */
+	uint32_t max_frame;       /* longest body, both directions */
 	uint32_t first_max_frame; /* what it is where hello does not say */
 	struct buf out;
 	struct list sendable; /* req.chan.link: has data and credit, in turn */
@@ -60,9 +60,9 @@ struct conn {
 	int fd;
 	struct ev_io readable, writable;
 	struct ev_timer soon;  /* conn_flush_soon */
-	struct ev_timer starved; /* the kernel had no memory for what was sent */
 	struct ev_timer alive; /* keepalive, or the deadline of the token */
 	struct ev_timer watch; /* while reading is paused or lingering: is the peer still there? */
+	struct ev_timer starved; /* the kernel had no memory for what was sent */
 	struct frame_reader in;
 	bool paused, blocked;
 	bool refused;        /* one too many: told so when it speaks */

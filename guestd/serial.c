@@ -35,7 +35,7 @@ struct serial {
 	struct bridge bridge;
 	struct ev_io line_in, line_out, stream_in, stream_out;
 	struct ev_timer retry; /* active: there is no line, or nobody at its other end */
-	int edge;              /* meanwhile tells of a virtio port whose host comes back; -1: none */
+	int edge; /* meanwhile tells of a virtio port whose host comes back; -1: none */
 	struct ev_io back;
 };
 

@@ -256,8 +256,8 @@ static int flush_neighbours(int fd, int index)
 /* Best done where it can be: an interface may know neither. */
 static void want_notices(const char *interface)
 {
-	static const char *const path[] = {"/proc/sys/net/ipv4/conf/%s/arp_notify",
-		"/proc/sys/net/ipv6/conf/%s/ndisc_notify"};
+	static const char *const path[] = {
+		"/proc/sys/net/ipv4/conf/%s/arp_notify", "/proc/sys/net/ipv6/conf/%s/ndisc_notify"};
 	char name[sizeof("/proc/sys/net/ipv6/conf//ndisc_notify") + IFNAMSIZ];
 
 	for (size_t i = 0; i < ARRAY_LEN(path); i++) {

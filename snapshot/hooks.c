@@ -227,8 +227,8 @@ static void run_next(void)
 			process_start(p);
 			return;
 		}
-		log_warn("hook", "cannot run name=%s: %s", hooks.names[hooks.next],
-			failure.message);
+		log_warn(
+			"hook", "cannot run name=%s: %s", hooks.names[hooks.next], failure.message);
 		hooks.next++;
 	}
 	finish();
