@@ -38,6 +38,8 @@ struct ctl {
 	const char *endpoint;   /* NULL: none was given */
 	const char *token_file; /* or NULL */
 	bool json;
+	bool wait_given;
+	uint64_t wait_ms; /* --wait: how long an agent that does not answer is dialed again */
 	const struct command *command;
 	struct client *client; /* owned; NULL until ctl_connect */
 };

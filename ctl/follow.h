@@ -30,6 +30,7 @@ struct follow {
 	struct ctl *ctl;
 	struct relay relay;
 	char id[256];
+	uint64_t at[2]; /* bytes of stdout and stderr that we have written */
 };
 
 /* The exit status: as the process ended, 0 when it was left, or a failure's. */

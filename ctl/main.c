@@ -7,26 +7,30 @@
 #include <unistd.h>
 
 #include "ctl/command.h"
+#include "ctl/parse.h"
 #include "proto/version.h"
 
-enum { OPT_JSON = 256, OPT_TOKEN, OPT_VERSION };
+enum { OPT_JSON = 256, OPT_TOKEN, OPT_WAIT, OPT_VERSION };
 
 static const struct option options[] = {
 	{"json", no_argument, NULL, OPT_JSON},
 	{"token-file", required_argument, NULL, OPT_TOKEN},
+	{"wait", required_argument, NULL, OPT_WAIT},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
 static const char usage[] =
-	"usage: guestctl [-c ENDPOINT] [--json] [--token-file FILE] COMMAND …\n";
+	"usage: guestctl [-c ENDPOINT] [--json] [--token-file FILE] [--wait S] COMMAND …\n";
 
 static const char global_help[] =
 	"\n"
 	"  -c ENDPOINT         vsock:CID:PORT, unix:PATH, uds:PATH:PORT, serial:PATH; else $GUESTD_ENDPOINT\n"
 	"  --json              results and errors as JSON\n"
 	"  --token-file FILE   the token that the agent asks for\n"
+	"  --wait S            dial again for S seconds while nobody answers; a process that is followed\n"
+	"                      is come back to when the connection is lost\n"
 	"  --version, --help\n"
 	"\n";
 
@@ -102,6 +106,11 @@ static int parse(struct ctl *ctl, int argc, char **argv)
 			break;
 		case OPT_TOKEN:
 			ctl->token_file = optarg;
+			break;
+		case OPT_WAIT:
+			if (!parse_seconds(optarg, &ctl->wait_ms))
+				return ctl_usage(ctl, "--wait takes seconds, not %s", optarg);
+			ctl->wait_given = true;
 			break;
 		case OPT_VERSION:
 			printf("guestctl %s\n", GUESTD_VERSION);

@@ -179,6 +179,9 @@ static int attempt(const struct ctl *ctl, struct relay *r, struct client_msg *ms
 		return ctl_fail(ctl, "%s", client_why(r->client));
 	err = run_call(r, msg);
 	terminal_restore();
+	r->lost = err && r->returns;
+	if (r->lost)
+		return STATUS_UNREACHABLE;
 	return err ? ctl_lost(ctl) : 0;
 }
 
@@ -191,7 +194,7 @@ int relay_run(struct ctl *ctl, struct relay *r, const struct val **result)
 		return status;
 	r->client = ctl->client;
 	r->take_err = r->in_err = r->signal = 0;
-	r->left = false;
+	r->left = r->lost = false;
 	err = interrupt_watch(r->resized != NULL);
 	if (err)
 		return ctl_fail(ctl, "cannot make a pipe: %s", strerror(-err));

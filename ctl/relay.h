@@ -37,6 +37,7 @@ struct relay {
 	struct escape escape;  /* of what a raw terminal feeds: leaves the call */
 	const char *except;    /* an error that is an answer: 0 and no result.  NULL: none is */
 	bool leave;            /* the first signal leaves the call instead of canceling it */
+	bool returns;          /* a lost connection is not told of: the caller comes back */
 
 	/* out */
 	bool left; /* without the call's end: we only went away */
@@ -46,6 +47,7 @@ struct relay {
 	uint32_t id;
 	int take_err, in_err; /* -errno that ended our output and our input */
 	int signal;           /* that canceled the call, or 0 */
+	bool lost;            /* the connection was, and RETURNS kept that quiet */
 };
 
 /*

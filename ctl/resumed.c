@@ -13,6 +13,9 @@
 
 #define ENTROPY_LEN 32
 
+/* A guest that is being restored takes a moment until it answers. */
+#define WAIT_MS 10000
+
 enum { OPT_HOSTNAME = 256, OPT_MACHINE_ID, OPT_KEY };
 
 static const struct option options[] = {
@@ -83,6 +86,8 @@ static int run(struct ctl *ctl, int argc, char **argv)
 		return status;
 	if (getrandom(args.entropy, sizeof(args.entropy), 0) != (ssize_t)sizeof(args.entropy))
 		return ctl_fail(ctl, "cannot draw random bytes: %s", strerror(errno));
+	if (!ctl->wait_given)
+		ctl->wait_ms = WAIT_MS;
 	status = relay_run(ctl, &r, &result);
 	if (!status && ctl->json)
 		json_write(stdout, result, false);

@@ -192,6 +192,14 @@ static int set_watch_backend(const char *value, struct why *why)
 	return 0;
 }
 
+static int set_resumed_dir(const char *value, struct why *why)
+{
+	if (*value != '/')
+		return config_bad(why, "resumed-dir is an absolute path, not %s", value);
+	conf.resumed_dir = xstrdup(value);
+	return 0;
+}
+
 static int set_console(const char *value, struct why *why)
 {
 	bool path = strncmp(value, "/dev/", 5) == 0;
@@ -361,6 +369,8 @@ static const struct key keys[] = {
 		.set = set_watch_backend},
 	{"log-level", "LEVEL", "error, warn, info or debug (info)", .set = set_log_level},
 	{"seal", NULL, "run from a copy in memory that nobody can change", .yes = &conf.seal},
+	{"resumed-dir", "DIR", "programs to run after a restore (/etc/guestd/resumed.d)",
+		.set = set_resumed_dir},
 	{"leftovers", "POLICY", "keep or kill what an agent before this one started (keep)",
 		.set = set_leftovers},
 	{"start", "COMMAND",
@@ -502,6 +512,7 @@ int config_set_defaults(bool as_init, struct why *why)
 		.run_dir = "/run/guestd",
 		.cgroup = "auto",
 		.watch_backend = "auto",
+		.resumed_dir = "/etc/guestd/resumed.d",
 		.as_init = as_init,
 		.root_wait_s = ROOT_WAIT_S,
 	};

@@ -30,6 +30,7 @@ struct config {
 	bool dial_any;            /* net.dial reaches more than loopback and Unix sockets */
 	const char *cgroup;       /* "auto", "off", or the path of the one that is ours to divide */
 	const char *watch_backend; /* "auto", "inotify" or "fanotify" */
+	const char *resumed_dir;   /* programs to be run after a restore */
 	bool seal;                 /* run from sealed memory */
 	const char *console;       /* the tty of the debug shell; NULL = none */
 	const char *handoff;       /* the init that becomes process 1; NULL = we stay it */

@@ -15,6 +15,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guestd/crowd.h"
+#include "guestd/listener.h"
 #include "guestd/req.h"
 #include "proto/limits.h"
 
@@ -42,6 +44,9 @@
 /* So long a peer that seems to have been silent is read before it is judged. */
 #define REPRIEVE 0.01
 
+/* Where the kernel has no memory for a send, it is tried again after this: the socket says "writable". */
+#define STARVED_PAUSE 0.02
+
 /* How often a connection that is not read is asked whether its peer is still there. */
 #define WATCH_INTERVAL 1.0
 
@@ -49,6 +54,7 @@ static struct {
 	struct list all;
 	size_t n;
 	unsigned number;
+	ev_tstamp vsock_heard;
 } conns = {.all = {&conns.all, &conns.all}};
 
 /* Every connection reads into this one buffer: what it holds is used up before the next. */
@@ -57,6 +63,11 @@ static char read_chunk[READ_CHUNK];
 size_t conn_count(void)
 {
 	return conns.n;
+}
+
+ev_tstamp conn_vsock_heard(void)
+{
+	return conns.vsock_heard;
 }
 
 void conn_flush_later(struct conn *conn)
@@ -113,6 +124,7 @@ void conn_kill(struct conn *conn, const char *why)
 	ev_io_stop(loop_ev(), &conn->readable);
 	ev_io_stop(loop_ev(), &conn->writable);
 	ev_timer_stop(loop_ev(), &conn->soon);
+	ev_timer_stop(loop_ev(), &conn->starved);
 	ev_timer_stop(loop_ev(), &conn->alive);
 	ev_timer_stop(loop_ev(), &conn->watch);
 	drop_calls(conn);
@@ -256,9 +268,14 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	if (n == 0) {
 		conn_kill(conn, "closed by the peer");
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		/* A peer that closes is the end of the stream; these two are a transport that was reset. */
+		if (!conn->local && (errno == ENOTCONN || errno == ECONNRESET))
+			listeners_suspect();
 		conn_kill(conn, err_name(-errno));
 	} else if (n > 0 && conn->state == CONN_OPEN) {
 		conn->last_in = loop_now();
+		if (!conn->local)
+			conns.vsock_heard = conn->last_in;
 		conn->heard = true;
 		if (conn->refused) {
 			conn_goodbye(conn, ERR_LIMIT, "max_connections is reached");
@@ -285,7 +302,12 @@ static void read_on(struct conn *conn)
 /* True when the socket takes no more now, or the connection is dead. */
 static bool sent(struct conn *conn, ssize_t n, size_t wanted)
 {
-	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM) {
+	if (n < 0 && (errno == ENOMEM || errno == ENOBUFS)) {
+		conn->blocked = true;
+		ev_timer_again(loop_ev(), &conn->starved);
+		return true;
+	}
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		conn_kill(conn, err_name(-errno));
 		return true;
 	}
@@ -488,6 +510,16 @@ static void on_writable(struct ev_loop *ev, struct ev_io *w, int revents)
 	conn_flush_later(conn);
 }
 
+static void on_starved(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	struct conn *conn = CONTAINER_OF(w, struct conn, starved);
+
+	(void)revents;
+	conn->blocked = false;
+	ev_timer_stop(ev, w);
+	conn_flush_later(conn);
+}
+
 /* Time */
 
 static bool linger_done(const struct conn *conn)
@@ -599,7 +631,7 @@ void conn_set_authorized(struct conn *conn)
  * A Unix socket takes the pages themselves.  One of vsock copies them, page by page in kernels before
  * 6.5 (sock_no_sendpage): that costs more than a read and a send of large blocks.
  */
-static bool takes_pages(int fd)
+static bool is_local(int fd)
 {
 	int domain;
 	socklen_t len = sizeof(domain);
@@ -607,15 +639,26 @@ static bool takes_pages(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
 }
 
+/* False: all places are taken by who needs them. */
+static bool make_room(void)
+{
+	struct conn *conn = conns.n >= MAX_CONNECTIONS ? crowd_least_missed(&conns.all) : NULL;
+
+	if (conn)
+		conn_goodbye(conn, ERR_LIMIT, "unused for long, and another needed its place");
+	return conn || conns.n < MAX_CONNECTIONS;
+}
+
 void conn_new(int fd, bool need_token, uint32_t max_frame)
 {
 	struct conn *conn = xcalloc(1, sizeof(*conn));
 
+	conn->refused = !make_room();
 	conn->fd = fd;
 	conn->number = ++conns.number;
 	conn->authorized = !need_token;
 	conn->max_frame = conn->first_max_frame = max_frame;
-	conn->splices = takes_pages(fd);
+	conn->local = is_local(fd);
 	conn->last_in = conn->last_out = loop_now();
 	frame_init(&conn->in, conn->max_frame);
 	buf_init(&conn->out, OUT_MAX);
@@ -630,11 +673,12 @@ void conn_new(int fd, bool need_token, uint32_t max_frame)
 	ev_io_init(&conn->writable, on_writable, fd, EV_WRITE);
 	ev_init(&conn->soon, on_soon);
 	conn->soon.repeat = FLUSH_SOON;
+	ev_init(&conn->starved, on_starved);
+	conn->starved.repeat = STARVED_PAUSE;
 	ev_init(&conn->alive, on_alive);
 	ev_init(&conn->watch, on_watch);
 	ev_io_start(loop_ev(), &conn->readable);
 	log_debug("conn", "opened conn=%u", conn->number);
-	conn->refused = conns.n > MAX_CONNECTIONS;
 	if (conns.n > MAX_CONNECTIONS + MAX_REFUSED) {
 		conn_kill(conn, "max_connections is reached");
 	} else if (need_token || conn->refused) {

@@ -37,11 +37,11 @@ struct conn {
 	enum conn_state state;
 	unsigned number; /* for the log */
 	bool authorized;
-	bool splices;       /* its socket takes pages from a pipe for less than a copy of them */
-	bool heard_secret;  /* the message at hand holds secrets */
-	bool credit_mode;   /* hello named a window */
-	uint64_t window;    /* what each call may send at first, in credit mode */
-	uint32_t max_frame; /* longest body, both directions */
+	bool local;               /* a Unix socket: takes pages from a pipe for less than a copy */
+	bool heard_secret;        /* the message at hand holds secrets */
+	bool credit_mode;         /* hello named a window */
+	uint64_t window;          /* what each call may send at first, in credit mode */
+	uint32_t max_frame;       /* longest body, both directions */
 	uint32_t first_max_frame; /* what it is where hello does not say */
 	struct buf out;
 	struct list sendable; /* req.chan.link: has data and credit, in turn */
@@ -53,7 +53,7 @@ struct conn {
 	size_t arena_bytes;   /* parameters of open calls */
 	size_t input_pending; /* bytes that calls took and have not consumed */
 
-	/* private to conn.c */
+	/* private to conn.c, and crowd.c */
 	struct list link; /* conns */
 	struct grave grave;
 	struct turn turn;
@@ -62,6 +62,7 @@ struct conn {
 	struct ev_timer soon;  /* conn_flush_soon */
 	struct ev_timer alive; /* keepalive, or the deadline of the token */
 	struct ev_timer watch; /* while reading is paused or lingering: is the peer still there? */
+	struct ev_timer starved; /* the kernel had no memory for what was sent */
 	struct frame_reader in;
 	bool paused, blocked;
 	bool refused;        /* one too many: told so when it speaks */
@@ -82,11 +83,14 @@ struct conn_watch {
 };
 
 /*
- * Takes FD.  MAX_FRAME holds until a hello says otherwise.  With too many connections the peer
- * gets a goodbye.
+ * Takes FD.  MAX_FRAME holds until a hello says otherwise.  With too many connections the one that
+ * is least missed goes; where each is in use the new peer gets a goodbye.
  */
 void conn_new(int fd, bool need_token, uint32_t max_frame);
 size_t conn_count(void);
+
+/* When a peer on AF_VSOCK last said something, in the time of loop_now; 0: never. */
+ev_tstamp conn_vsock_heard(void);
 
 /* Something is in conn->out, conn->sendable or conn->replies: flush it at the end of the turn. */
 void conn_flush_later(struct conn *conn);

@@ -6,6 +6,7 @@
 
 struct identity {
 	char instance[33]; /* random: another one after each start of the agent */
+	char tag[9];       /* in ids that the agent makes up: another one in each clone */
 	char boot_id[40];  /* the kernel's; "" where /proc is not there */
 	uint64_t epoch;    /* how often the guest was resumed */
 	/*

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "guestd/area.h"
 #include "guestd/config.h"
 #include "guestd/conn.h"
 #include "guestd/loop.h"
@@ -17,8 +18,15 @@
 #include "proto/err.h"
 #include "proto/limits.h"
 
-/* A device that is missing is looked for this often; a wake-up a second costs nothing. */
-#define RETRY_INTERVAL 1.0
+/*
+ * A device or driver that is missing is looked for at once and then less and less: one that probes late
+ * is found soon, and a guest without one is not woken every second.
+ */
+#define RETRY_FIRST 0.05
+#define RETRY_MAX   30.0
+
+/* How long nothing may be heard on vsock after a reset before its listeners are made anew. */
+#define SUSPECT_AFTER 5.0
 
 /* Without descriptors or memory, accepting is tried again after a pause, not in a spin. */
 #define PAUSE 0.1
@@ -37,6 +45,8 @@ struct listener {
 static struct {
 	struct listener *at;
 	size_t n;
+	struct ev_timer suspect;
+	ev_tstamp suspect_since;
 } listeners;
 
 static void on_connect(struct ev_loop *ev, struct ev_io *w, int revents)
@@ -94,9 +104,55 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 			l->ep->port);
 	else if (!listen_may_come(l->ep, err))
 		log_error("listener", "%s", why);
-	else
+	if (!err || !listen_may_come(l->ep, err)) {
+		ev_timer_stop(ev, w);
 		return;
+	}
+	w->repeat = MIN(2 * w->repeat, RETRY_MAX);
+	ev_timer_again(ev, w);
+}
+
+static void try_later(struct listener *l)
+{
+	l->retry.repeat = RETRY_FIRST;
+	ev_timer_again(loop_ev(), &l->retry);
+}
+
+/* A port is bound once: the old socket goes first, and who connects in between is refused. */
+static void listen_anew(struct listener *l)
+{
+	char why[200];
+
+	ev_io_stop(loop_ev(), &l->io);
+	fd_close(&l->fd);
+	log_info("listener", "nothing came after a reset: listening anew vsock port=%u",
+		l->ep->port);
+	if (try_open(l, why, sizeof(why))) {
+		log_warn("listener", "%s; trying again until it works", why);
+		try_later(l);
+	}
+}
+
+static void on_suspect(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
+	(void)revents;
 	ev_timer_stop(ev, w);
+	for (size_t i = 0; i < listeners.n; i++) {
+		struct listener *l = &listeners.at[i];
+
+		if (l->ep->kind == ENDPOINT_VSOCK && l->fd >= 0 &&
+			conn_vsock_heard() < listeners.suspect_since)
+			listen_anew(l);
+	}
+}
+
+void listeners_suspect(void)
+{
+	if (ev_is_active(&listeners.suspect))
+		return;
+	listeners.suspect_since = loop_now();
+	listeners.suspect.repeat = SUSPECT_AFTER;
+	ev_timer_again(loop_ev(), &listeners.suspect);
 }
 
 int listeners_start(char *why, size_t why_len)
@@ -107,6 +163,7 @@ int listeners_start(char *why, size_t why_len)
 		return 0;
 	listeners.at = xcalloc(conf->n_listen, sizeof(*listeners.at));
 	listeners.n = conf->n_listen;
+	ev_init(&listeners.suspect, on_suspect);
 	for (size_t i = 0; i < listeners.n; i++) {
 		struct listener *l = &listeners.at[i];
 
@@ -122,8 +179,7 @@ int listeners_start(char *why, size_t why_len)
 			return err;
 		if (err) {
 			log_warn("listener", "%s; trying again until it works", why);
-			l->retry.repeat = RETRY_INTERVAL;
-			ev_timer_again(loop_ev(), &l->retry);
+			try_later(l);
 		}
 	}
 	return 0;
@@ -131,6 +187,7 @@ int listeners_start(char *why, size_t why_len)
 
 void listeners_stop(void)
 {
+	ev_timer_stop(loop_ev(), &listeners.suspect);
 	for (size_t i = 0; i < listeners.n; i++) {
 		struct listener *l = &listeners.at[i];
 
@@ -172,3 +229,12 @@ bool listener_is_peer(int fd)
 	}
 	return false;
 }
+
+/* The host said so; where that did not come by vsock, is vsock still served? */
+static void on_resumed(void)
+{
+	if (loop_now() - conn_vsock_heard() > SUSPECT_AFTER)
+		listeners_suspect();
+}
+
+AREA(listener) = {.name = "listener", .resumed = on_resumed};

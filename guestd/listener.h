@@ -19,6 +19,14 @@ void listeners_stop(void);
 
 /* Frees what listeners_stop has left. */
 void listeners_fini(void);
+
+/*
+ * The vsock transport was reset under a connection, as a restore does it.  Listeners survive that; but
+ * where nothing is heard on vsock for some time after it, they are made anew: there are kernels and
+ * hypervisors in which they do not.
+ */
+void listeners_suspect(void);
+
 /* Is FD, a connected Unix socket, connected to the address of one of them? */
 bool listener_is_peer(int fd);
 

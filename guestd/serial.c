@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@
 /* How often a line that is not there, or at whose end is nobody, is looked for. */
 #define RETRY_INTERVAL 1.0
 
-/* One that stays away is looked for less and less, down to this. */
+/* One that stays away is looked for less and less, down to this: idle guests are to stay asleep. */
 #define RETRY_MAX 30.0
 
 /* What waits behind a slow line is waited for by what comes later: little. */
@@ -33,7 +34,9 @@ struct serial {
 	const struct endpoint *ep;
 	struct bridge bridge;
 	struct ev_io line_in, line_out, stream_in, stream_out;
-	struct ev_timer retry;
+	struct ev_timer retry; /* active: there is no line, or nobody at its other end */
+	int edge; /* meanwhile tells of a virtio port whose host comes back; -1: none */
+	struct ev_io back;
 };
 
 static void watch(struct ev_io *io, int fd, int events, bool wanted)
@@ -58,6 +61,34 @@ static void rearm(struct serial *s)
 	watch(&s->line_out, b->line, EV_WRITE, line && bridge_line_events(b) & POLLOUT);
 	watch(&s->stream_in, b->stream, EV_READ, stream && bridge_stream_events(b) & POLLIN);
 	watch(&s->stream_out, b->stream, EV_WRITE, stream && bridge_stream_events(b) & POLLOUT);
+}
+
+/*
+ * While the host's end of a virtio port is closed, poll(2) says "hung up" all the time.  An edge of it is
+ * what the port wakes its waiters for (virtio_console.c, VIRTIO_CONSOLE_PORT_OPEN): so a host that comes
+ * is heard at once, and one that stays away costs nothing.  Without it the timer finds it.
+ */
+static void await_host(struct serial *s)
+{
+	struct epoll_event edge = {.events = EPOLLIN | EPOLLET};
+
+	if (s->edge >= 0)
+		return;
+	s->edge = epoll_create1(EPOLL_CLOEXEC);
+	if (s->edge < 0)
+		return;
+	if (epoll_ctl(s->edge, EPOLL_CTL_ADD, s->bridge.line, &edge) < 0) {
+		fd_close(&s->edge);
+		return;
+	}
+	ev_io_set(&s->back, s->edge, EV_READ);
+	ev_io_start(loop_ev(), &s->back);
+}
+
+static void await_no_host(struct serial *s)
+{
+	ev_io_stop(loop_ev(), &s->back);
+	fd_close(&s->edge);
 }
 
 static void stop(struct serial *s)
@@ -129,6 +160,7 @@ static void lose_line(struct serial *s, int err)
 		bridge_set_line(&s->bridge, -1);
 	} else {
 		bridge_set_line(&s->bridge, s->bridge.line);
+		await_host(s);
 	}
 	ev_timer_again(loop_ev(), &s->retry);
 }
@@ -181,7 +213,8 @@ static int find_line(struct serial *s, char *why, size_t why_len)
 	int fd;
 
 	if (p.fd >= 0)
-		return poll(&p, 1, 0) == 1 && p.revents == POLLHUP ? -EPIPE : 0;
+		/* It can also be "read": to its end at once (virtio_console.c, will_read_block). */
+		return poll(&p, 1, 0) == 1 && p.revents & POLLHUP ? -EPIPE : 0;
 	fd = port_open(s->ep, why, why_len);
 	if (fd < 0)
 		return fd;
@@ -189,20 +222,36 @@ static int find_line(struct serial *s, char *why, size_t why_len)
 	return 0;
 }
 
-static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
+static bool look_for_line(struct serial *s)
 {
-	struct serial *s = CONTAINER_OF(w, struct serial, retry);
 	char why[200];
 
+	if (find_line(s, why, sizeof(why)))
+		return false;
+	await_no_host(s);
+	s->retry.repeat = RETRY_INTERVAL;
+	ev_timer_stop(loop_ev(), &s->retry);
+	rearm(s);
+	return true;
+}
+
+static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
+{
 	(void)revents;
-	if (find_line(s, why, sizeof(why)) == 0) {
-		w->repeat = RETRY_INTERVAL;
-		ev_timer_stop(ev, w);
-		rearm(s);
-	} else if (s->bridge.line < 0) {
-		w->repeat = MIN(2 * w->repeat, RETRY_MAX);
-		ev_timer_again(ev, w);
-	}
+	if (look_for_line(CONTAINER_OF(w, struct serial, retry)))
+		return;
+	w->repeat = MIN(2 * w->repeat, RETRY_MAX);
+	ev_timer_again(ev, w);
+}
+
+static void on_back(struct ev_loop *ev, struct ev_io *w, int revents)
+{
+	struct serial *s = CONTAINER_OF(w, struct serial, back);
+	struct epoll_event seen;
+
+	(void)ev, (void)revents;
+	if (epoll_wait(s->edge, &seen, 1, 0) >= 0)
+		look_for_line(s);
 }
 
 int serial_open(const struct endpoint *ep, struct serial **out, char *why, size_t why_len)
@@ -218,6 +267,8 @@ int serial_open(const struct endpoint *ep, struct serial **out, char *why, size_
 	ev_init(&s->stream_in, on_stream_in);
 	ev_init(&s->stream_out, on_stream_out);
 	ev_init(&s->retry, on_retry);
+	ev_init(&s->back, on_back);
+	s->edge = -1;
 	s->retry.repeat = RETRY_INTERVAL;
 	err = find_line(s, why, why_len);
 	if (err && !port_may_come(err)) {
@@ -237,6 +288,7 @@ void serial_close(struct serial *s)
 {
 	stop(s);
 	ev_timer_stop(loop_ev(), &s->retry);
+	await_no_host(s);
 	fd_close(&s->bridge.stream);
 	fd_close(&s->bridge.line);
 	bridge_fini(&s->bridge);

@@ -624,7 +624,7 @@ void steps_start(struct req *req, void *args)
 	if (blocks_total + ARRAY_LEN(c->block) * steps->block > BLOCK_TOTAL_MAX)
 		c->block_size = MIN(steps->block, BLOCK_MIN);
 	buf_init(&c->step.events, EVENTS_MAX);
-	c->may_splice = req->conn->splices;
+	c->may_splice = req->conn->local;
 	for (unsigned i = 0; i < ARRAY_LEN(c->block); i++) {
 		buf_init(&c->block[i].events, EVENTS_MAX);
 		c->block[i].pipe[0] = c->block[i].pipe[1] = -1;

@@ -77,7 +77,6 @@ class VM:
         vsock=True,
         snapshot=None,
         marker=MARKER,
-        console_socket=False,
     ):
         self.image = image or os.path.join(BUILD, "initramfs.cpio.gz")
         self.kernel = kernel or first_existing(os.path.join(BUILD, "vmlinux"), os.path.join(BUILD, "vmlinuz"))
@@ -88,7 +87,6 @@ class VM:
         self.vsock = vsock  # False: boots without the device; plug_vsock() brings it
         self.snapshot = snapshot  # goes on from what save() has written, of a guest with the same arguments
         self.marker = marker  # what the console says when the guest is ready
-        self.console_socket = console_socket  # somebody can type on the console: see tty
         self.accel = accel or os.environ.get("GUESTD_VM_ACCEL")
         self.dir = None
         self.boot_seconds = None
@@ -120,9 +118,9 @@ class VM:
         return self.path("serial.sock")
 
     @property
-    def tty(self):
-        """The Unix socket that is the other end of the guest's console; what it says is logged as well."""
-        return self.path("tty.sock")
+    def uart(self):
+        """The Unix socket that is the other end of the guest's ttyS0, its console."""
+        return self.path("uart.sock")
 
     @property
     def qmp(self):
@@ -209,7 +207,8 @@ class VM:
             # q35: under emulation microvm hangs at boot as often as not.
             *("-machine", "q35,memory-backend=mem0"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *self.console_device(),
+            *("-chardev", f"socket,id=uart,server=on,wait=off,path={self.uart},logfile={self.console_log}"),
+            *("-serial", "chardev:uart"),
             *("-qmp", f"unix:{self.qmp},server=on,wait=off"),
             # Behind a port of its own, so that it can be pulled out and put back.
             *("-device", "pcie-root-port,id=rp0"),
@@ -222,12 +221,6 @@ class VM:
             *("-append", f"{CMDLINE} {self.append}".strip()),
             *self.qemu_args,
         ]
-
-    def console_device(self):
-        if not self.console_socket:
-            return ["-serial", f"file:{self.console_log}"]
-        options = f"path={self.tty},server=on,wait=off,logfile={self.console_log}"
-        return ["-chardev", f"socket,id=tty,{options}", "-serial", "chardev:tty"]
 
     def vsock_device(self):
         return [

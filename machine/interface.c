@@ -3,19 +3,27 @@
  *
  * A clone wakes up with the address, the routes and the neighbours of the guest that it was made
  * of.  So what is given replaces what was there: the address all others of its family on that
- * interface, the gateway the default route; and the neighbours are forgotten.
+ * interface, the gateway the default route; the neighbours are forgotten, and told who is here now.
  */
 #include "machine/interface.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <linux/if_ether.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "machine/resolv.h"
 #include "machine/rtnl.h"
 
@@ -228,6 +236,47 @@ static int flush_neighbours(int fd, int index)
 	return delete_found(fd, &r, &f, on_neighbour, delete_neighbour);
 }
 
+/* Best done where it can be: an interface may know neither. */
+static void want_notices(const char *interface)
+{
+	static const char *const path[] = {
+		"/proc/sys/net/ipv4/conf/%s/arp_notify", "/proc/sys/net/ipv6/conf/%s/ndisc_notify"};
+	char name[sizeof("/proc/sys/net/ipv6/conf//ndisc_notify") + IFNAMSIZ];
+
+	for (size_t i = 0; i < ARRAY_LEN(path); i++) {
+		cleanup_fd int fd = -1;
+
+		/* NOLINTNEXTLINE(clang-diagnostic-format-nonliteral): the two above */
+		snprintf(name, sizeof(name), path[i], interface);
+		fd = open(name, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0 && fd_write_all(fd, "1", 1) < 0)
+			log_debug("network", "cannot write %s", name);
+	}
+}
+
+/*
+ * Who talked to the machine that this one was made of has its hardware address in mind.  A link address
+ * that is set, be it the same, makes the kernel tell all neighbours of each address (arp_notify,
+ * ndisc_notify: ip-sysctl), both families at once.
+ */
+static void announce(int fd, int index, const char *interface)
+{
+	struct ifinfomsg info = {.ifi_index = index};
+	struct rtnl_request r;
+	struct ifreq link = {0};
+	cleanup_fd int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(link.ifr_name, sizeof(link.ifr_name), "%s", interface);
+	if (sock < 0 || ioctl(sock, SIOCGIFHWADDR, &link) < 0 ||
+		link.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		return;
+	want_notices(interface);
+	rtnl_begin(&r, RTM_NEWLINK, 0, &info, sizeof(info));
+	rtnl_add(&r, IFLA_ADDRESS, link.ifr_hwaddr.sa_data, ETH_ALEN);
+	if (rtnl_do(fd, &r))
+		log_debug("network", "the neighbours of %s are not told of it", interface);
+}
+
 static int check_dns(const struct strs *dns, struct failure *f)
 {
 	struct address a;
@@ -284,6 +333,8 @@ int interface_set(const struct interface *a, struct failure *f)
 	err = flush_neighbours(fd, index);
 	if (err)
 		return fail(f, err, "neighbours", a->name);
+	if (a->up)
+		announce(fd, index, a->name);
 	err = a->dns.at ? resolv_write(&a->dns) : 0;
 	return err ? failure_set(f, err, NULL, RESOLV_CONF, "cannot write %s: %s", RESOLV_CONF,
 			     strerror(-err))

@@ -464,8 +464,8 @@ struct process *process_new(struct arena *params, const struct spec *spec, struc
 	if (spec->id)
 		snprintf(p->id, sizeof(p->id), "%s", spec->id);
 	else
-		snprintf(p->id, sizeof(p->id), "p%llu-%.8s", (unsigned long long)p->number,
-			identity()->instance);
+		snprintf(p->id, sizeof(p->id), "p%llu-%s", (unsigned long long)p->number,
+			identity()->tag);
 	p->tty = NO_TERMINAL;
 	p->params = params;
 	p->spec = spec;

@@ -111,6 +111,9 @@
 /* Files that a process is to produce: each costs a digest until the process is forgotten. */
 #define MAX_ARTIFACTS 1024u
 
+/* Programs that run one after another when the guest was resumed. */
+#define MAX_HOOKS 64u
+
 /*
  * Names of a directory that a walk (fs/walk.h) sorts at once: some 200 000 of the usual length, in
  * less time than a cancel may take.  A directory with more is read several times.  Beyond the sum

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/sys.h"
 #include "guestd/area.h"
 #include "guestd/chan.h"
 #include "guestd/event.h"
@@ -179,6 +180,8 @@ static void *run(void *arg)
 	int err = freeze(&list, &n, &f);
 
 	pthread_mutex_lock(&freezer.mutex);
+	/* What is free in the heap is not to be in the snapshot, and in each of its clones. */
+	sys_malloc_trim();
 	freezer.failed = err != 0;
 	freezer.failure = f;
 	freezer.n_processes = n;

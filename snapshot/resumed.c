@@ -2,8 +2,9 @@
  * snapshot/resumed.c - system.resumed: what is to be made right after a restore or a clone
  *
  * In this order: file systems thaw, since the next steps may write; the clock; randomness, before
- * anything is drawn; name and machine id; then, on the loop, variables, what each area has to look at anew, the connections of the host that was,
- * and last the processes, who find all of it done.
+ * anything is drawn; name and machine id; then, on the loop, variables, what each area has to look at
+ * anew, the connections of the host that was, the processes, who find all of it done, and last the
+ * programs of the image that want to know of it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include "machine/machine_id.h"
 #include "machine/name.h"
 #include "snapshot/freezer.h"
+#include "snapshot/hooks.h"
 
 /* A clock that is off by less is left as it is: the host's time has been under way, too. */
 #define CLOCK_TOLERANCE_US 10000u
@@ -167,6 +169,7 @@ static void finish(struct resume *r)
 	if (r->req)
 		reply(r->req, last.epoch, last.step_us);
 	freezer_thaw(NULL);
+	hooks_run(last.epoch);
 }
 
 static void on_done(struct job *job)

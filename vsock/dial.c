@@ -49,7 +49,15 @@ static int dial_unix(const struct endpoint *ep, int timeout_ms, char *why, size_
 	return take_fd(&fd);
 }
 
-static int dial_vsock(const struct endpoint *ep, char *why, size_t why_len)
+/* The kernel's own limit is two seconds; struct timeval, as SO_VM_SOCKETS_CONNECT_TIMEOUT takes it. */
+static int limit_connect(int fd, int timeout_ms)
+{
+	struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000L};
+
+	return setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof(limit));
+}
+
+static int dial_vsock(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 {
 	struct sockaddr_vm addr = {
 		.svm_family = AF_VSOCK, .svm_cid = ep->cid, .svm_port = ep->port};
@@ -60,7 +68,8 @@ static int dial_vsock(const struct endpoint *ep, char *why, size_t why_len)
 		return fail(-EINVAL, why, why_len, "to dial, write", "vsock:CID:PORT");
 	snprintf(where, sizeof(where), "vsock:%u:%u", ep->cid, ep->port);
 	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (fd < 0 || limit_connect(fd, timeout_ms) < 0 ||
+		connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return fail(-errno, why, why_len, "cannot connect to", where);
 	return take_fd(&fd);
 }
@@ -201,7 +210,7 @@ int dial(const struct endpoint *ep, int timeout_ms, char *why, size_t why_len)
 
 	switch (ep->kind) {
 	case ENDPOINT_VSOCK:
-		return dial_vsock(ep, why, why_len);
+		return dial_vsock(ep, timeout_ms, why, why_len);
 	case ENDPOINT_UNIX:
 		return dial_unix(ep, timeout_ms, why, why_len);
 	case ENDPOINT_UDS:

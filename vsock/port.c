@@ -67,7 +67,8 @@ static int make_raw(int fd)
 	if (tcgetattr(fd, &t) < 0)
 		return errno == ENOTTY || errno == EINVAL ? 0 : -errno;
 	cfmakeraw(&t);
-	t.c_cflag |= CLOCAL | CREAD; /* no modem is asked for its carrier */
+	t.c_cflag |= CLOCAL | CREAD;     /* no modem is asked for its carrier */
+	t.c_cflag &= ~(tcflag_t)CRTSCTS; /* nor waited for: a line of three wires says nothing */
 	return tcsetattr(fd, TCSANOW, &t) < 0 ? -errno : 0;
 }
 

@@ -1,7 +1,9 @@
 """The host's end of a serial line, written from the protocol: COBS between zero bytes, with a CRC-32."""
 
+import contextlib
 import os
 import select
+import socket
 import struct
 import zlib
 
@@ -124,3 +126,15 @@ class Line:
 
 def line_client(fd, **noise):
     return Client(Line(fd, **noise))
+
+
+@contextlib.contextmanager
+def plugged(path, **noise):
+    """A client on the Unix socket that a hypervisor makes of a port. It takes one peer at a time."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        client = line_client(os.dup(sock.fileno()), **noise)
+        try:
+            yield client
+        finally:
+            client.close()

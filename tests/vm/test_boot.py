@@ -175,3 +175,12 @@ def test_a_bad_module_list_does_not_stop_the_boot(boot, pack, tmp_path, guest):
     failed = re.findall(r"guestd: error init: module path=(\S+) ", other.sh("dmesg"))
     assert failed == ["/lib/modules/missing.ko", "/etc/passwd"]
     assert "STRAY_VARIABLE" not in other.sh("env")
+
+
+def test_modules_without_signatures(boot, pack, guest):
+    """For who wants the time that checking them takes: the kernel is tainted by it (8192), and all is there."""
+    unsigned = boot(image=pack("--unsigned"))
+    assert int(unsigned.read("/proc/sys/kernel/tainted")) == 8192
+    names = "cut -d' ' -f1 /proc/modules | sort"
+    assert unsigned.sh(names) == guest.sh(names)
+    assert guest.read("/proc/sys/kernel/tainted") == "0"

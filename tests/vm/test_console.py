@@ -49,9 +49,9 @@ class Tty:
 
 
 def test_a_shell_with_job_control(boot):
-    guest = boot(append="guestd.console=ttyS0", console_socket=True)
+    guest = boot(append="guestd.console=ttyS0")
     assert guest.call("system.info")["console"] == "ttyS0"
-    with contextlib.closing(Tty(guest.vm.tty)) as tty:
+    with contextlib.closing(Tty(guest.vm.uart)) as tty:
         assert PROMPT.decode().strip() in guest.vm.console()
         tty.enter()
         assert tty.run("tty") == "/dev/ttyS0"
@@ -103,8 +103,8 @@ def test_there_is_none_unless_asked_for(guest):
 
 def test_a_wrong_configuration(boot):
     """What closes something cannot be honoured: the console says so, and with a shell there somebody can look why."""
-    guest = boot(append="guestd.console=ttyS0 guestd.kind=wrong guestd.deny=no.such", console_socket=True, marker=b"serves nobody")
-    with contextlib.closing(Tty(guest.vm.tty)) as tty:
+    guest = boot(append="guestd.console=ttyS0 guestd.kind=wrong guestd.deny=no.such", marker=b"serves nobody")
+    with contextlib.closing(Tty(guest.vm.uart)) as tty:
         tty.enter()
         assert "kind is sandbox" in tty.run("dmesg | grep guestd:.error")
         assert "no.such" in tty.run("dmesg | grep guestd:.error")

@@ -1,6 +1,7 @@
 """What changes the machine: clock, name, randomness, mounts, network, and its end."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -13,9 +14,16 @@ YEAR_US = 365 * 86400 * 1_000_000
 
 
 @pytest.fixture(scope="module")
-def box(guest):
+def wire(tmp_path_factory):
+    """Where all that goes over the network of `box` is written (pcap)."""
+    return tmp_path_factory.mktemp("wire") / "pcap"
+
+
+@pytest.fixture(scope="module")
+def box(guest, wire):
     """A guest with a network, for this module alone."""
-    with VM(qemu_args=["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0"]) as vm:
+    with VM(qemu_args=["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0",
+                       "-object", f"filter-dump,id=dump,netdev=n0,file={wire}"]) as vm:
         yield type(guest)(vm)
 
 
@@ -72,6 +80,18 @@ def test_mounts(box):
         client.call("proc.signal", {"id": "holder", "signal": "KILL"})
     box.call("system.umount", {"target": "/mnt/c"})
     assert "/mnt" not in box.read("/proc/mounts")
+
+
+def test_the_neighbours_are_told(box, wire):
+    """Of a clone's addresses, without being asked: who knew the other machine would talk to that."""
+    for address in ("10.0.2.99/24", "fec0::99/64"):
+        box.call("system.network", {"interface": "eth0", "address": address})
+    ip = bytes([10, 0, 2, 99])
+    # ARP: sender and target are the same; ICMPv6 136 to all nodes: our address is the target.
+    arp = re.compile(rb"\xff{6}.{6}\x08\x06\x00\x01\x08\x00\x06\x04\x00[\x01\x02].{6}" + ip + rb".{6}" + ip, re.S)
+    na = re.compile(rb"\xff\x02\x00{13}\x01\x88\x00.{6}" + bytes.fromhex("fec0") + bytes(13) + b"\x99", re.S)
+    eventually(lambda: arp.search(wire.read_bytes()), "a gratuitous ARP")
+    eventually(lambda: na.search(wire.read_bytes()), "an unsolicited advertisement")
 
 
 def test_network(box):

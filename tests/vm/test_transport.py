@@ -8,6 +8,7 @@ import time
 import pytest
 
 from client import Client, Disconnected
+from line import plugged
 from support import eventually
 from vm import BUILD, CID, PORT, VHOST, VM
 
@@ -21,7 +22,7 @@ BURST = 200
 @pytest.fixture(scope="module")
 def with_guestctl(pack_once):
     """An image in which guestctl can be run."""
-    return pack_once("--add", f"{BUILD}/guestctl:{GUESTCTL}")
+    return pack_once("--add", f"{BUILD}/guestctl:{GUESTCTL}", "--module", "vsock_loopback")
 
 
 def dial(guest, cid):
@@ -45,6 +46,11 @@ def answers(guest):
     except (OSError, Disconnected):
         time.sleep(0.1)
         return False
+
+
+def test_the_image_has_no_loopback(guest):
+    """A process of the guest is not to reach vsock code that nothing else needs."""
+    assert "vsock_loopback" not in guest.read("/proc/modules")
 
 
 # -- who is let in -------------------------------------------------------------------------------
@@ -191,6 +197,9 @@ def test_after_a_reset_of_the_transport(boot):
         return int(guest.sh("wc -l </tmp/marks"))
 
     guest.vm.unplug_vsock()
+    with plugged(guest.vm.serial) as line:
+        eventually(lambda: line.call("proc.run", {"cmd": "dmesg | grep 'listening anew'; sleep 0.5"})["stdout"],
+                   "it does not trust its listener")
     guest.vm.plug_vsock()
     eventually(lambda: answers(guest), "the agent is back")
     seen = marks()
