@@ -31,6 +31,7 @@
 #include "guestd/listener.h"
 #include "guestd/loop.h"
 #include "guestd/method.h"
+#include "guestd/notify.h"
 #include "proto/err.h"
 #include "proto/version.h"
 
@@ -110,6 +111,7 @@ void agent_end(const char *why)
 	if (ev_is_active(&daemon_.end))
 		return;
 	log_info("main", "ending why=%s connections=%zu", why, conn_count());
+	notify_stopping();
 	listeners_stop();
 	conn_goodbye_all(ERR_CANCELED, "the agent is ending");
 	daemon_.ending_since = loop_now();
@@ -155,6 +157,7 @@ static int start(char *why, size_t why_len)
 {
 	int err = loop_init();
 
+	notify_init();
 	if (!err)
 		err = watch_signals();
 	if (mkdir(config()->run_dir, 0755) < 0 && errno != EEXIST)
@@ -216,6 +219,8 @@ static int run(int argc, char **argv)
 		return 1;
 	}
 	log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
+	listeners_describe(why, sizeof(why));
+	notify_ready(why);
 	if (getpid() == 1)
 		tell_console();
 	loop_run();
