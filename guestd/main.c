@@ -91,11 +91,15 @@ static void set_up_signals(void)
 
 static void set_up_limits(void)
 {
-	struct rlimit files;
+	struct rlimit files, more;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return;
-	files.rlim_cur = MIN(files.rlim_max, MAX(files.rlim_cur, WANTED_FDS));
+	more.rlim_cur = MAX(files.rlim_cur, WANTED_FDS);
+	more.rlim_max = MAX(files.rlim_max, WANTED_FDS);
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	files.rlim_cur = MIN(files.rlim_max, more.rlim_cur);
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 

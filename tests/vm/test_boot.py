@@ -155,3 +155,11 @@ def test_a_bad_module_list_does_not_stop_the_boot(boot, pack, tmp_path, guest):
     failed = re.findall(r"guestd: error init: module path=(\S+) ", other.sh("dmesg"))
     assert failed == ["/lib/modules/missing.ko", "/etc/passwd"]
     assert "STRAY_VARIABLE" not in other.sh("env")
+
+
+def test_the_agent_has_more_descriptors_than_the_kernel_gives_it(guest):
+    """4096; a guest with a thousand processes takes more."""
+    limit = re.search(r"Max open files\s+(\d+)\s+(\d+)", guest.sh("cat /proc/$PPID/limits"))
+    assert int(limit.group(1)) == int(limit.group(2)) == 65536
+    # What it starts has what a login has.
+    assert guest.sh("ulimit -Sn; ulimit -Hn").split() == ["1024", "4096"]
