@@ -15,6 +15,8 @@ struct area {
 	void (*pid1)(void);
 	/* As PID 1, instead of returning from main, which the kernel would take for a crash. */
 	void (*pid1_end)(void);
+	/* Instead of a start, for --check: looks at the guest, prints, and gives the exit status. */
+	int (*check)(void);
 	/* The loop exists, no listener is open.  0 or -errno: the daemon then does not start. */
 	int (*start)(void);
 	/* The guest was restored or cloned: what the kernel said of the disk may not be so.  Loop. */

@@ -27,6 +27,20 @@ const struct config *config(void)
 	return &conf;
 }
 
+/* For --check, which reads on behind what is wrong.  Of more than these the rest is not told. */
+#define PROBLEMS_MAX 100
+
+static struct {
+	bool kept;
+	size_t n;
+	char *at[PROBLEMS_MAX + 1];
+} problems;
+
+const char *const *config_problems(void)
+{
+	return (const char *const *)problems.at;
+}
+
 struct why {
 	char *text;
 	size_t len;
@@ -42,6 +56,16 @@ static int bad(struct why *why, const char *fmt, ...)
 	vsnprintf(why->text, why->len, fmt, ap);
 	va_end(ap);
 	return -EINVAL;
+}
+
+/* What is wrong ends the reading with ERR, or is kept. */
+static int wrong(int err, const struct why *why)
+{
+	if (!err || !problems.kept)
+		return err;
+	if (problems.n < PROBLEMS_MAX)
+		problems.at[problems.n++] = xstrdup(why->text);
+	return 0;
 }
 
 /* Setters: 0; -EINVAL for a wrong value, else what the system refused; with a sentence. */
@@ -75,6 +99,7 @@ static int set_token_file(const char *value, struct why *why)
 	char *token = xmalloc(TOKEN_MAX);
 	ssize_t n = fd_read_file(value, token, TOKEN_MAX);
 
+	conf.token_file = xstrdup(value);
 	if (n < 0) {
 		free(token);
 		bad(why, "cannot read token file %s: %s", value, strerror((int)-n));
@@ -291,15 +316,16 @@ static int read_file(const char *path, bool must_exist, struct why *why)
 	int err = 0;
 
 	if (n < 0 && (must_exist || n != -ENOENT))
-		err = bad(why, "cannot read %s: %s", path, strerror((int)-n));
+		err = wrong(bad(why, "cannot read %s: %s", path, strerror((int)-n)), why);
 	else if (n == FILE_MAX - 1)
-		err = bad(why, "%s is longer than %u bytes", path, FILE_MAX);
+		err = wrong(bad(why, "%s is longer than %u bytes", path, FILE_MAX), why);
+	conf.file = n >= 0 ? path : NULL;
 	for (unsigned line = 1; !err && n > 0 && rest; line++) {
 		char inner[400];
 		struct why w = {inner, sizeof(inner)};
 
 		if (read_line(strsep(&rest, "\n"), &fresh, &w))
-			err = bad(why, "%s line %u: %s", path, line, inner);
+			err = wrong(bad(why, "%s line %u: %s", path, line, inner), why);
 	}
 	free(text);
 	return err;
@@ -321,7 +347,7 @@ static int read_kernel_command_line(struct why *why)
 		if (strncmp(word, "guestd.", 7) != 0 || !equals)
 			continue;
 		key = find_key(word + 7, (size_t)(equals - word - 7));
-		err = key ? set(key, equals + 1, &fresh, why) : 0;
+		err = key ? wrong(set(key, equals + 1, &fresh, why), why) : 0;
 		if (err)
 			return err;
 	}
@@ -355,6 +381,10 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 			*action = ACTION_METHODS;
 			continue;
 		}
+		if (!value && strcmp(name, "check") == 0) {
+			*action = ACTION_CHECK;
+			continue;
+		}
 		key = find_key(name, len);
 		if (!key && !(len == 6 && memcmp(name, "config", len) == 0))
 			return bad(why, "unknown option %s", argv[i]);
@@ -367,7 +397,7 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 		if (!key)
 			*file = value;
 		else if (apply) {
-			int err = set(key, value, &fresh, why);
+			int err = wrong(set(key, value, &fresh, why), why);
 
 			if (err)
 				return err;
@@ -396,6 +426,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 		return 2;
 	if (*action == ACTION_HELP || *action == ACTION_VERSION)
 		return 0;
+	problems.kept = *action == ACTION_CHECK;
 	if (read_file(file ? file : DEFAULT_FILE, file != NULL, &why) ||
 		read_kernel_command_line(&why))
 		return 1;

@@ -53,11 +53,13 @@ static void usage(void)
 {
 	printf("usage: guestd [OPTION]...\n"
 	       "       guestd emit TYPE [DATA|-]\n"
+	       "       guestd --check [OPTION]...\n"
 	       "The agent of a virtual machine: serves its host over virtio-vsock.\n"
 	       "emit, run by a process of the agent's, tells the host of an event.\n\n");
 	config_print_options();
 	printf("  --config FILE              key = value lines, keys named as the options above\n"
 	       "                             (/etc/guestd.conf where it exists)\n"
+	       "  --check                    look at this guest: what will not work, and how to mend it\n"
 	       "  --methods                  list the methods with their parameters\n"
 	       "  --version                  print the version\n"
 	       "  --help                     print this\n");
@@ -89,6 +91,7 @@ static void set_up_signals(void)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* As PID 1 the kernel's own hard limit of 4096 is all there is: it takes a privilege to raise that. */
 static void set_up_limits(void)
 {
 	struct rlimit files, more;
@@ -189,12 +192,24 @@ static void stop(void)
 	loop_fini();
 }
 
+/* The exit status. */
+static int check(void)
+{
+	int status = 0;
+
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++)
+		status |= (*a)->check ? (*a)->check() : 0;
+	return status;
+}
+
 static int run(int argc, char **argv)
 {
 	enum config_action action;
 	char why[512];
 	int status = config_read(argc, argv, &action, why, sizeof(why));
 
+	if (!status && action == ACTION_CHECK)
+		return check();
 	if (!status && method_init(config()->allow, config()->deny, why, sizeof(why)))
 		status = 2;
 	if (status) {
@@ -211,6 +226,7 @@ static int run(int argc, char **argv)
 	case ACTION_METHODS:
 		method_print();
 		return 0;
+	case ACTION_CHECK: /* done above */
 	case ACTION_RUN:
 		break;
 	}

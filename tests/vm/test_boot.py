@@ -157,6 +157,18 @@ def test_a_bad_module_list_does_not_stop_the_boot(boot, pack, tmp_path, guest):
     assert "STRAY_VARIABLE" not in other.sh("env")
 
 
+def test_it_finds_nothing_wrong_with_its_own_guest(guest):
+    """guestd --check, in the guest that the agent itself has set up."""
+    done = guest.call("proc.run", {"argv": ["/usr/bin/guestd", "--check"]})
+    lines = done["stdout"].decode().splitlines()
+    assert (done["code"], done["stderr"]) == (0, b""), lines
+    # The image has no certificates, and nobody said that clones of it should have nothing in common.
+    wrong = [line for line in lines if not line.startswith("ok ") and line.split()[1] not in ("trust:", "image:")]
+    assert not wrong, "\n".join(wrong)
+    assert "ok vsock: a device with a driver" in lines
+    assert "ok serial: the virtio port guestd.0 is there: listen = serial:/dev/virtio-ports/guestd.0" in lines
+
+
 def test_the_agent_has_more_descriptors_than_the_kernel_gives_it(guest):
     """4096; a guest with a thousand processes takes more."""
     limit = re.search(r"Max open files\s+(\d+)\s+(\d+)", guest.sh("cat /proc/$PPID/limits"))
