@@ -107,6 +107,8 @@ void notify_ready(const char *status)
 	if (manager.watchdog_us) {
 		double half = (double)manager.watchdog_us / 2e6;
 
+		ev_now_update(
+			loop_ev()); /* the loop has not run yet: its time is that of the start */
 		ev_timer_init(&manager.watchdog, on_watchdog, half, half);
 		ev_timer_start(loop_ev(), &manager.watchdog);
 	}
