@@ -113,9 +113,7 @@ void check_console(void)
 	if (fd_read_file("/proc/cmdline", text, sizeof(text)) < 0)
 		*text = '\0';
 	while ((word = strsep(&rest, " \n"))) {
-		if (strncmp(word, "guestd.console=", strlen("guestd.console=")) == 0 &&
-			strcmp(word, "guestd.console=off") != 0 &&
-			strcmp(word, "guestd.console=no") != 0) {
+		if (strncmp(word, "guestd.console=", strlen("guestd.console=")) == 0) {
 			say_warn("leave the word out where that is not wanted",
 				"%s on the kernel command line: whoever reaches the console is root",
 				word);
