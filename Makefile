@@ -18,7 +18,7 @@ LINK   := -fsanitize=$(SAN)
 endif
 FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -isystem build/isal -MMD -MP $(WARN) $(OPT)
 
-CORE   := base proto vsock guestd ctl bench tests initramfs docs build
+CORE   := base proto vsock guestd ctl bench tests initramfs docs service build
 AREAS  := $(filter-out $(CORE),$(patsubst %/,%,$(wildcard */)))
 COMMON := $(wildcard base/*.c proto/*.c vsock/*.c)
 # Deflate several times as fast as zlib's, where tar/fetch has built it.
@@ -28,13 +28,12 @@ DAEMON := $(COMMON) $(filter-out $(if $(ISAL),,tar/isal.c),$(wildcard guestd/*.c
 CTL    := $(COMMON) $(wildcard ctl/*.c) $(patsubst %,tar/%.c,pax reader records below late links)
 UNIT   := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ   := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-MAN    := $(wildcard docs/*.[1-9])
 # Of it zstd takes 0.65 MB, zlib and isa-l 0.25: no part of them that is not used.
 SIZE_MAX := 2600000
 # What the daemon links; with -static only the objects that are needed, of these only the sections.
 LIBS   := $(ISAL) -lev -lmsgpackc -lnettle -lzstd -lz -lm -pthread
 
-.PHONY: all clean demo deps image vm check bench install help unit unit-build unit-list \
+.PHONY: all clean demo deps image vm check bench install deb help unit unit-build unit-list \
 	fuzz fuzz-build fuzz-replay tidy format size-max
 .SECONDARY:
 
@@ -130,10 +129,11 @@ tidy: ## clang-tidy over all sources
 format: ## rewrite all sources with clang-format
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
 
-install: all ## into $(DESTDIR)$(PREFIX)
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/sbin build/guestd
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin build/guestctl
-	$(foreach m,$(MAN),install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $m)) $m;)
+install: all ## into $(DESTDIR)$(PREFIX): binaries, units for systemd and OpenRC, manual pages
+	service/install "$(DESTDIR)" "$(PREFIX)" guest host
+
+deb: all ## build/guestd_VERSION_ARCH.deb for guests, build/guestctl_VERSION_ARCH.deb for hosts
+	service/deb
 
 clean: ## remove what was built; the downloads in build/vm and build/isal stay
 	find build -mindepth 1 -maxdepth 1 ! -name vm ! -name isal -exec rm -rf {} +

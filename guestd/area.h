@@ -16,9 +16,11 @@ struct area {
 	/*
 	 * As PID 1, with the configuration read: forks the agent, which is to call AGENT and to exit
 	 * with what it returns, and looks after it.  Does not return, which the kernel would take for
-	 * a crash.  AGENT is NULL where the configuration is wrong.  ARGV is main's.
+	 * a crash.  ARGV is main's.
 	 */
 	void (*pid1_run)(int (*agent)(void), char **argv);
+	/* Instead of a start, for --check: looks at the guest, prints, and gives the exit status. */
+	int (*check)(void);
 	/* The loop exists, no listener is open.  0 or -errno: the daemon then does not start. */
 	int (*start)(void);
 	/* All areas have started and descriptors are plenty; the listeners open next. */

@@ -37,6 +37,11 @@ const struct config *config(void)
 	return &conf;
 }
 
+void config_set_file(const char *path)
+{
+	conf.file = path;
+}
+
 void config_set_cgroup(const char *path)
 {
 	if (strcmp(conf.cgroup, "auto") == 0)
@@ -90,6 +95,7 @@ static int set_token_file(const char *value, struct why *why)
 	char *text;
 	ssize_t n;
 
+	conf.token_file = xstrdup(value);
 	if (!token.path || strcmp(token.path, value) != 0) {
 		text = xmalloc(TOKEN_MAX);
 		n = fd_read_file(value, text, TOKEN_MAX);

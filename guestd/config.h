@@ -22,7 +22,9 @@ struct config {
 	size_t n_listen;
 	struct peer_policy peers;
 	enum guest_kind kind;
-	const char *token; /* NULL = none wanted */
+	const char *file;       /* that was read; NULL = none */
+	const char *token_file; /* NULL = none */
+	const char *token;      /* NULL = none wanted */
 	size_t token_len;
 	const char **allow, **deny; /* method names, ended by NULL; NULL = not given */
 	const char *run_dir;
@@ -47,7 +49,7 @@ struct config {
 };
 
 /* What else a command line can ask for. */
-enum config_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_METHODS };
+enum config_action { ACTION_RUN, ACTION_HELP, ACTION_VERSION, ACTION_METHODS, ACTION_CHECK };
 
 /*
  * Reads everything.  0; or 2 for a bad command line, 1 for anything else, then the sentence is
@@ -57,6 +59,9 @@ MUST_CHECK int config_read(
 	int argc, char **argv, enum config_action *action, char *why, size_t why_len);
 
 const struct config *config(void);
+
+/* For those who read it: PATH, which stays, is the file that there is. */
+void config_set_file(const char *path);
 
 /* Where cgroup is "auto", it is PATH from now on, which stays.  Before the agent is forked. */
 void config_set_cgroup(const char *path);
@@ -78,6 +83,9 @@ bool config_line_is_ours(void);
 
 /* As init: the agent runs, but serves nobody. */
 void config_refuse(const char *why);
+
+/* For --check alone, which reads on behind what is wrong: all of that, ended by NULL. */
+const char *const *config_problems(void);
 
 /* For --help: the options, and the keys that are no options, a line each. */
 void config_print_options(void);

@@ -31,6 +31,20 @@ static struct {
 	bool file_may_come; /* what a value names may be in the root that is not there yet */
 } init;
 
+/* For --check, which reads on behind what is wrong.  Of more than these the rest is not told. */
+#define PROBLEMS_MAX 100
+
+static struct {
+	bool kept;
+	size_t n;
+	char *at[PROBLEMS_MAX + 1];
+} problems;
+
+const char *const *config_problems(void)
+{
+	return (const char *const *)problems.at;
+}
+
 /*
  * ERR with the sentence in WHY is what is wrong with KEY, NULL for a source that could not be read
  * whole.  A service does not start then.  Init has a guest to start: the default holds, and where
@@ -40,6 +54,11 @@ static int mistake(const struct key *key, int err, const struct why *why)
 {
 	bool policy = !key || key->policy;
 
+	if (problems.kept) {
+		if (problems.n < PROBLEMS_MAX)
+			problems.at[problems.n++] = xstrdup(why->text);
+		return 0;
+	}
 	if (!config()->as_init)
 		return err;
 	if (key && key->file ? !init.file_may_come : !init.quiet)
@@ -126,6 +145,8 @@ static int read_file(const char *path, bool must_exist, struct why *why)
 
 	if (err)
 		return mistake(NULL, err, why);
+	if (text)
+		config_set_file(path);
 	err = text ? read_text(text, path, why) : 0;
 	free(text);
 	return err;
@@ -217,6 +238,10 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 			*action = ACTION_METHODS;
 			continue;
 		}
+		if (!value && strcmp(name, "check") == 0) {
+			*action = ACTION_CHECK;
+			continue;
+		}
 		key = config_find(name, len);
 		if (!key && !(len == 6 && memcmp(name, "config", len) == 0))
 			return config_bad(why, "unknown option %s", argv[i]);
@@ -236,6 +261,8 @@ static int read_options(int argc, char **argv, bool apply, const char **file,
 		else if (apply) {
 			int err = config_set(key, value, &fresh, why);
 
+			if (err)
+				err = mistake(key, err, why);
 			if (err)
 				return err;
 		}
@@ -259,6 +286,7 @@ int config_read(int argc, char **argv, enum config_action *action, char *why_tex
 		return 2;
 	if (*action == ACTION_HELP || *action == ACTION_VERSION)
 		return 0;
+	problems.kept = *action == ACTION_CHECK;
 	if (read_file(file ? file : DEFAULT_FILE, file != NULL, &why) ||
 		read_kernel_command_line(&why))
 		return 1;

@@ -2,6 +2,7 @@
 #include "guestd/listener.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "guestd/config.h"
 #include "guestd/conn.h"
 #include "guestd/loop.h"
+#include "guestd/notify.h"
 #include "guestd/serial.h"
 #include "proto/err.h"
 #include "proto/limits.h"
@@ -86,6 +88,55 @@ static int try_open(struct listener *l, char *why, size_t why_len)
 	return 0;
 }
 
+static bool is_open(const struct listener *l)
+{
+	return l->fd >= 0 || l->serial;
+}
+
+static void describe(const struct endpoint *ep, char *text, size_t len)
+{
+	switch (ep->kind) {
+	case ENDPOINT_VSOCK:
+		snprintf(text, len, "vsock:%u", ep->port);
+		break;
+	case ENDPOINT_FD:
+		snprintf(text, len, "fd:%d", ep->fd);
+		break;
+	case ENDPOINT_UNIX:
+	case ENDPOINT_UDS:
+	case ENDPOINT_SERIAL:
+		snprintf(text, len, "%s:%s", ep->kind == ENDPOINT_SERIAL ? "serial" : "unix",
+			ep->path);
+		break;
+	}
+}
+
+/* Those that are open, or those that are not, behind WHAT. */
+static size_t describe_all(bool open, const char *what, char *text, size_t len)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < listeners.n; i++) {
+		char one[128];
+
+		if (is_open(&listeners.at[i]) != open)
+			continue;
+		describe(listeners.at[i].ep, one, sizeof(one));
+		snprintf(text + used, len - used, "%s%s", used ? ", " : what, one);
+		used += strlen(text + used);
+	}
+	return used;
+}
+
+void listeners_describe(char *text, size_t len)
+{
+	size_t used;
+
+	*text = '\0';
+	used = describe_all(true, "listening on ", text, len);
+	describe_all(false, used ? "; waiting for " : "waiting for ", text + used, len - used);
+}
+
 static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct listener *l = CONTAINER_OF(w, struct listener, retry);
@@ -99,17 +150,19 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 		return;
 	}
 	err = try_open(l, why, sizeof(why));
-	if (!err)
-		log_info("listener", "the device is there now: listening vsock port=%u",
-			l->ep->port);
-	else if (!listen_may_come(l->ep, err))
-		log_error("listener", "%s", why);
-	if (!err || !listen_may_come(l->ep, err)) {
-		ev_timer_stop(ev, w);
+	if (err && listen_may_come(l->ep, err)) {
+		w->repeat = MIN(2 * w->repeat, RETRY_MAX);
+		ev_timer_again(ev, w);
 		return;
 	}
-	w->repeat = MIN(2 * w->repeat, RETRY_MAX);
-	ev_timer_again(ev, w);
+	ev_timer_stop(ev, w);
+	if (err)
+		log_error("listener", "%s", why);
+	else
+		log_info("listener", "the device is there now: listening vsock port=%u",
+			l->ep->port);
+	listeners_describe(why, sizeof(why));
+	notify_status(why);
 }
 
 static void try_later(struct listener *l)

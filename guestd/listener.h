@@ -14,6 +14,9 @@
 /* Opens all endpoints of the configuration.  0, or -errno with a sentence in WHY. */
 MUST_CHECK int listeners_start(char *why, size_t why_len);
 
+/* "listening on vsock:1024; waiting for serial:/dev/ttyS1": cut where LEN is too short. */
+void listeners_describe(char *text, size_t len);
+
 /* Closes them and removes the Unix sockets.  Serial lines stay: they carry the last words too. */
 void listeners_stop(void);
 

@@ -30,6 +30,7 @@
 #include "guestd/listener.h"
 #include "guestd/loop.h"
 #include "guestd/method.h"
+#include "guestd/notify.h"
 #include "guestd/protect.h"
 #include "proto/err.h"
 #include "proto/version.h"
@@ -57,11 +58,13 @@ static void usage(void)
 {
 	printf("usage: guestd [OPTION]...\n"
 	       "       guestd emit TYPE [DATA|-]\n"
+	       "       guestd --check [OPTION]...\n"
 	       "The agent of a virtual machine: serves its host over virtio-vsock.\n"
 	       "emit, run by a process of the agent's, tells the host of an event.\n\n");
 	config_print_options();
 	printf("  --config FILE              key = value lines, keys named as the options above\n"
 	       "                             (/etc/guestd.conf where it exists)\n"
+	       "  --check                    look at this guest: what will not work, and how to mend it\n"
 	       "  --methods                  list the methods with their parameters\n"
 	       "  --version                  print the version\n"
 	       "  --help                     print this\n\n"
@@ -95,9 +98,10 @@ static void set_up_signals(void)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
+/* As PID 1 the kernel's own hard limit of 4096 is all there is: it takes a privilege to raise that. */
 static void set_up_limits(void)
 {
-	struct rlimit files, core;
+	struct rlimit files, more, core;
 
 	/* A dump of ours would hold what clients sent.  The hard limit is for children. */
 	if (getrlimit(RLIMIT_CORE, &core) == 0) {
@@ -106,7 +110,11 @@ static void set_up_limits(void)
 	}
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return;
-	files.rlim_cur = MIN(files.rlim_max, MAX(files.rlim_cur, WANTED_FDS));
+	more.rlim_cur = MAX(files.rlim_cur, WANTED_FDS);
+	more.rlim_max = MAX(files.rlim_max, WANTED_FDS);
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return;
+	files.rlim_cur = MIN(files.rlim_max, more.rlim_cur);
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
@@ -122,6 +130,7 @@ void agent_end(const char *why)
 	if (ev_is_active(&daemon_.end))
 		return;
 	log_info("main", "ending why=%s connections=%zu", why, conn_count());
+	notify_stopping();
 	listeners_stop();
 	conn_goodbye_all(ERR_CANCELED, "the agent is ending");
 	daemon_.ending_since = loop_now();
@@ -166,6 +175,7 @@ static int start(char *why, size_t why_len)
 {
 	int err = loop_init();
 
+	notify_init();
 	if (!err)
 		err = watch_signals();
 	/* A mkdir waits where the file system is frozen, whether there is something to make or not. */
@@ -213,7 +223,8 @@ static int configure(int argc, char **argv, enum config_action *action, char *wh
 {
 	int status = config_read(argc, argv, action, why, why_len);
 
-	if (!status && method_init(config()->allow, config()->deny, why, why_len)) {
+	if (!status && *action != ACTION_CHECK &&
+		method_init(config()->allow, config()->deny, why, why_len)) {
 		status = config()->as_init ? 0 : 2; /* init has a guest to look after */
 		if (!status)
 			config_refuse(why);
@@ -239,11 +250,23 @@ static int serve(void)
 		log_error("main", "serves nobody: %s", config()->refused);
 	else
 		log_info("main", "ready version=%s pid=%d", GUESTD_VERSION, (int)getpid());
+	listeners_describe(why, sizeof(why));
+	notify_ready(why);
 	if (origin.first)
 		tell_console(config()->refused ? "guestd: serves nobody\n" : "guestd: ready\n");
 	loop_run();
 	stop();
 	return 0;
+}
+
+/* The exit status. */
+static int check(void)
+{
+	int status = 0;
+
+	for (const struct area *const *a = __start_areas; a < __stop_areas; a++)
+		status |= (*a)->check ? (*a)->check() : 0;
+	return status;
 }
 
 static int run(int argc, char **argv)
@@ -264,6 +287,8 @@ static int run(int argc, char **argv)
 	case ACTION_METHODS:
 		method_print();
 		return 0;
+	case ACTION_CHECK:
+		return check();
 	case ACTION_RUN:
 		break;
 	}

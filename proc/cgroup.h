@@ -1,7 +1,8 @@
 /*
  * proc/cgroup.h - a cgroup v2 for each process, where it can be had
  *
- *	OWN ------------------- the cgroup that the agent was started in
+ *	OWN ------------------- the cgroup that the agent was started in; with a service manager that puts it
+ *	|                       into a cgroup guestd.agent, the one above
  *	|-- guestd.PID.agent    the agent, moved there so that OWN may have controllers
  *	`-- guestd.PID          memory, pids and cpu, as far as OWN has them
  *	    |-- 1               a process and all that it started

@@ -24,6 +24,13 @@
 
 #define SUBTREE_CONTROL "cgroup.subtree_control"
 
+/*
+ * Where a service manager puts nothing but the agent, below the cgroup that is ours (systemd: DelegateSubgroup=).
+ * It is there so that the agent can be started again while processes of the last one have theirs beside it: what
+ * has controllers for those below it takes no process any more, ours neither.
+ */
+#define SUBGROUP "/guestd.agent"
+
 const char *const controller_names[N_CONTROLLERS] = {"memory", "pids", "cpu"};
 
 /* The same sentence for all controllers that have none yet. */
@@ -103,6 +110,16 @@ static const char *unified_path(char *text)
 	return path;
 }
 
+/* OWN from the PATH of the agent's cgroup. */
+static void take_own_path(const char *path, char *own)
+{
+	size_t len = strlen(path), tail = strlen(SUBGROUP);
+
+	if (len > tail && strcmp(path + len - tail, SUBGROUP) == 0)
+		len -= tail;
+	snprintf(own, PATH_MAX, "%.*s", (int)len, path);
+}
+
 /*
  * OWN, as a directory and as /proc names it, from one of the two: DIR is the setting, or "" for
  * the agent's own cgroup.
@@ -117,7 +134,7 @@ static bool find_own(struct cgroup_base *b, const char *dir)
 	bool found = false;
 
 	if (path)
-		snprintf(own_seen, sizeof(own_seen), "%s", path);
+		take_own_path(path, own_seen);
 	if (mounts_read(&mounts))
 		return false;
 	for (size_t i = 0; i < mounts.n && !found; i++) {

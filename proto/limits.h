@@ -91,8 +91,8 @@
  * they stay, at some 24 KiB each.
  */
 #define MAX_SPAWNERS 128u
-#define RING_DEFAULT  (1u << 20)
-#define RING_MAX      (16u << 20)
+#define RING_DEFAULT (1u << 20)
+#define RING_MAX     (16u << 20)
 
 /* Processes of the guest that one proc.list tells of. */
 #define MAX_WALK 32768u

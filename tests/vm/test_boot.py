@@ -184,3 +184,23 @@ def test_modules_without_signatures(boot, pack, guest):
     names = "cut -d' ' -f1 /proc/modules | sort"
     assert unsigned.sh(names) == guest.sh(names)
     assert guest.read("/proc/sys/kernel/tainted") == "0"
+
+
+def test_it_finds_nothing_wrong_with_its_own_guest(guest):
+    """guestd --check, in the guest that the agent itself has set up."""
+    done = guest.call("proc.run", {"argv": ["/usr/bin/guestd", "--check"]})
+    lines = done["stdout"].decode().splitlines()
+    assert (done["code"], done["stderr"]) == (0, b""), lines
+    # The image has no certificates, and nobody said that clones of it should have nothing in common.
+    wrong = [line for line in lines if not line.startswith("ok ") and line.split()[1] not in ("trust:", "image:")]
+    assert not wrong, "\n".join(wrong)
+    assert "ok vsock: a device with a driver" in lines
+    assert "ok serial: the virtio port guestd.0 is there: listen = serial:/dev/virtio-ports/guestd.0" in lines
+
+
+def test_the_agent_has_more_descriptors_than_the_kernel_gives_it(guest):
+    """4096; a guest with a thousand processes takes more."""
+    limit = re.search(r"Max open files\s+(\d+)\s+(\d+)", guest.sh("cat /proc/$PPID/limits"))
+    assert int(limit.group(1)) == int(limit.group(2)) == 65536
+    # What it starts has what a login has.
+    assert guest.sh("ulimit -Sn; ulimit -Hn").split() == ["1024", "4096"]

@@ -356,6 +356,27 @@ def test_a_service_with_a_cgroup_of_its_own_sets_limits(client, second, scratch)
     assert directories(client, f"{ROOT}/svc") == set(), "it went back and left nothing"
 
 
+def test_a_service_with_a_place_for_the_agent_is_started_again_beside_what_lives_on(client, second):
+    """As under systemd with DelegateSubgroup=guestd.agent.  Without it nobody, the service manager neither, can
+    put the next agent into the cgroup of the service: it has controllers for what the last one started."""
+    service = f"{ROOT}/svc3"
+    agent = second(cgroup=f"{service}/guestd.agent")
+    with agent.connect() as inner:
+        info = inner.call("proc.start", {"argv": ["sleep", "600"], "limits": {"pids": 9}})
+        assert output(client, f"cat /proc/{agent.pid}/cgroup") == "0::/svc3/guestd.agent", "it stays there"
+        where = output(client, f"sed -n s/^0:://p /proc/{info['pid']}/cgroup")
+        assert where.startswith(f"/svc3/guestd.{agent.pid}/")
+    client.call("proc.signal", {"id": agent.id, "signal": "KILL"})
+    client.call("proc.wait", {"id": agent.id})
+    assert run(client, f"echo $$ >{service}/cgroup.procs")["code"] != 0, "there is no need for the place"
+    agent = second(cgroup=f"{service}/guestd.agent")
+    with agent.connect() as inner:
+        assert output(inner, f"cat {OWN}/pids.max", limits={"pids": 9}) == "9"
+    assert is_alive(client, info["pid"])
+    assert output(client, f"cat {ROOT}{where}/pids.max") == "9", "nor was its limit lifted"
+    output(client, f"kill -9 {info['pid']}")
+
+
 def test_where_others_share_its_cgroup_there_are_no_limits_but_it_finds_and_kills(client, second, scratch):
     agent = second(cgroup=f"{ROOT}/shared", before="sleep 600 >/dev/null 2>&1 &")
     with agent.connect() as inner:
