@@ -13,7 +13,17 @@
 /* Per turn of the loop: a storm of ends does not keep it from its connections. */
 #define READ_AT_ONCE 64
 
-enum kind { SAY_END = 1, SAY_ENDED };
+/*
+ * Of the kernel's memory, at most: a thousand ends and more, when the agent is not there to hear of
+ * them.  The usual limit is a fifth of it.
+ */
+#define QUEUE_BYTES (512u << 10)
+
+enum kind {
+	SAY_END = 1, /* either way */
+	SAY_DONE,    /* the agent */
+	SAY_ENDED    /* process 1 */
+};
 
 /* Both ends are of one program: no bytes of another. */
 struct message {
@@ -25,6 +35,10 @@ struct message {
 
 static int ours = -1;   /* process 1's end, in process 1 */
 static int theirs = -1; /* the agent's end */
+
+/* In the agent. */
+static bool machine_ends;
+static void (*end_listener)(void);
 static struct ev_io io;
 
 static int say(int fd, const struct message *m)
@@ -53,7 +67,7 @@ static int hear(int fd, struct message *m)
 
 int control_renew(void)
 {
-	int pair[2];
+	int pair[2], bytes = QUEUE_BYTES;
 
 	fd_close(&ours);
 	fd_close(&theirs);
@@ -61,6 +75,7 @@ int control_renew(void)
 		return -errno;
 	ours = pair[0];
 	theirs = pair[1];
+	(void)setsockopt(ours, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	return 0;
 }
 
@@ -74,21 +89,30 @@ int control_fd(void)
 	return ours;
 }
 
-bool control_asked(struct control_plan *plan)
+enum control_said control_hear(struct control_plan *plan)
 {
 	struct message m;
-	bool asked = false;
-	int heard = -EAGAIN;
+	int heard = ours < 0 ? -EAGAIN : hear(ours, &m);
 
-	while (ours >= 0 && (heard = hear(ours, &m)) > 0) {
-		if (m.kind == SAY_END) {
-			*plan = m.plan;
-			asked = true;
-		}
-	}
 	if (heard == 0)
 		fd_close(&ours);
-	return asked;
+	if (heard <= 0)
+		return SAID_NOTHING;
+	if (m.kind == SAY_DONE)
+		return SAID_DONE;
+	*plan = m.plan;
+	return SAID_END;
+}
+
+int control_tell_end(void)
+{
+	struct message m;
+
+	if (ours < 0)
+		return -ENOTCONN;
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_END;
+	return say(ours, &m);
 }
 
 void control_tell_ended(pid_t pid, int status)
@@ -126,6 +150,10 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	for (int i = 0; i < READ_AT_ONCE && (heard = hear(w->fd, &m)) > 0; i++) {
 		if (m.kind == SAY_ENDED)
 			orphans_ended(m.pid, m.status);
+		if (m.kind == SAY_END) {
+			machine_ends = true;
+			end_listener();
+		}
 	}
 	if (heard)
 		return;
@@ -133,8 +161,9 @@ static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 	log_error("init", "the supervisor is gone: nobody will start the agent again");
 }
 
-int control_start(void)
+int control_start(void (*on_end)(void))
 {
+	end_listener = on_end;
 	if (theirs < 0)
 		return 0;
 	ev_io_init(&io, on_readable, theirs, EV_READ);
@@ -157,11 +186,29 @@ bool control_is_there(void)
 int control_ask_end(const struct control_plan *plan)
 {
 	struct message m;
+	int err;
 
 	if (theirs < 0)
 		return -ENOTCONN;
 	memset(&m, 0, sizeof(m));
 	m.kind = SAY_END;
 	m.plan = *plan;
-	return say(theirs, &m);
+	err = say(theirs, &m);
+	machine_ends = !err;
+	return err;
+}
+
+bool control_machine_ends(void)
+{
+	return machine_ends;
+}
+
+void control_done(void)
+{
+	struct message m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_DONE;
+	if (say(theirs, &m))
+		log_warn("init", "process 1 was not told that the agent is done");
 }

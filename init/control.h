@@ -33,8 +33,17 @@ void control_forked(void);
 /* To poll for what the agent says; -1 when it will say no more. */
 int control_fd(void);
 
-/* Did the agent ask for the end of the machine? */
-bool control_asked(struct control_plan *plan);
+/* What the agent said next, until it is SAID_NOTHING. */
+enum control_said {
+	SAID_NOTHING,
+	SAID_END, /* the machine is to end, as PLAN has it */
+	SAID_DONE /* the clients are gone; it stays for those who write to its pipes */
+};
+
+enum control_said control_hear(struct control_plan *plan);
+
+/* The machine ends: the agent is to say goodbye, and then that it is done.  0 or -errno. */
+MUST_CHECK int control_tell_end(void);
 
 /* PID, which is neither agent nor ours, was reaped. */
 void control_tell_ended(pid_t pid, int status);
@@ -47,14 +56,23 @@ void control_leave(void);
 /* First thing after the fork. */
 void control_join(void);
 
-/* 0 or -errno; nothing to do where nobody supervises us. */
-MUST_CHECK int control_start(void);
+/*
+ * 0 or -errno; nothing to do where nobody supervises us.  ON_END is called when the machine ends;
+ * ends of processes go to orphans.h.
+ */
+MUST_CHECK int control_start(void (*on_end)(void));
 void control_stop(void);
 
 /* Somebody forked us, and starts us again. */
 bool control_is_there(void);
 
-/* 0: the machine ends when the agent has; or -errno. */
+/* 0: the machine ends when the agent has, which is for the caller to bring about; or -errno. */
 MUST_CHECK int control_ask_end(const struct control_plan *plan);
+
+/* Is it the machine that ends, and not the agent alone? */
+bool control_machine_ends(void);
+
+/* Nobody is connected any more: whoever still runs is told to end now. */
+void control_done(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/reboot.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,12 @@ static void wait_for_all(uint64_t ms)
 	}
 }
 
+void end_wait_for_children(void)
+{
+	while (waitpid(-1, NULL, 0) > 0 || errno != ECHILD)
+		;
+}
+
 static void end_all(void)
 {
 	/* Shells at a prompt pass over it: they have been hung up on, with the agent's terminals. */
@@ -68,6 +75,18 @@ static void end_all(void)
 	wait_for_all(KILLED_MS);
 }
 
+/*
+ * The first namespace of processes has this number (PROC_PID_INIT_INO in the kernel's proc_ns.h).  In
+ * any other one we are process 1 of a container: its mounts go with it, and the file systems behind
+ * them, which a read-only remount would be for, are somebody else's.
+ */
+static bool in_container(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != 0xEFFFFFFCu;
+}
+
 void end_machine(void)
 {
 	static const char *const names[] = {"power-off", "reboot", "halt"};
@@ -76,7 +95,8 @@ void end_machine(void)
 	log_info("init", "ending the machine mode=%s", names[plan.mode]);
 	end_all();
 	sync();
-	unmount_all();
+	if (!in_container())
+		unmount_all();
 	sync();
 	if (plan.mode == END_HALT)
 		reboot(RB_HALT_SYSTEM);

@@ -13,6 +13,12 @@ enum end_mode { END_POWEROFF, END_REBOOT, END_HALT };
 /* What end_machine is to do; without it, power-off. */
 void end_plan(enum end_mode mode, uint64_t grace_ms);
 
+/*
+ * Until we have no child any more, orphans that come to us among them.  Those who write to what we
+ * read can do so meanwhile, and are not killed by SIGPIPE before they have tidied up.
+ */
+void end_wait_for_children(void);
+
 /* Was there a plan? */
 bool end_is_planned(void);
 

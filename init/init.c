@@ -45,16 +45,25 @@ static void init_pid1_run(int (*agent)(void), char **argv)
 	supervise(agent, argv);
 }
 
+static void on_end(void)
+{
+	agent_end("the machine ends");
+}
+
 static int init_start(void)
 {
 	if (control_is_there())
 		identity_set_console(config()->console);
-	return control_start();
+	return control_start(on_end);
 }
 
 static void init_stop(void)
 {
 	control_stop();
+	if (control_machine_ends()) {
+		control_done();
+		end_wait_for_children();
+	}
 	/* Beside an init that is not ours, only who insisted on it. */
 	if (end_is_planned())
 		end_machine();

@@ -29,6 +29,7 @@
 #include "init/end.h"
 #include "init/handoff.h"
 #include "init/oom.h"
+#include "init/place.h"
 #include "init/respawn.h"
 
 /* An agent that ran for so long did start. */
@@ -38,10 +39,10 @@
 #define LONGEST_WAIT_US 5000000
 
 /* The agent says goodbye to its clients for 2 s at most, and waits for its workers. */
-#define END_MS 5000
+#define END_MS 5000ull
 
 /* Where there are no signals to wait for, we look. */
-#define LOOK_MS 1000
+#define LOOK_MS 1000ull
 
 static struct {
 	int (*run)(void);
@@ -49,6 +50,7 @@ static struct {
 	int signal_fd;
 	bool beside; /* process 1 is another one now: its end is not ours */
 	bool ending;
+	bool agent_done; /* it has no clients any more, and is in nobody's way */
 	uint64_t end_us; /* when the agent has had its time to end */
 } sup = {
 	.agent = {.calm_us = CALM_US, .longest_us = LONGEST_WAIT_US},
@@ -87,24 +89,34 @@ static void start_agent(uint64_t now)
 	respawn_started(&sup.agent, pid, now);
 }
 
-static void begin_end(const struct control_plan *plan, bool tell)
+static void begin_end(const struct control_plan *plan)
 {
 	if (sup.ending)
 		return;
 	sup.ending = true;
 	sup.end_us = clock_mono_us() + 1000 * END_MS;
 	end_plan(plan->mode, plan->grace_ms);
-	if (tell && sup.agent.pid)
+}
+
+static void tell_agent_to_end(void)
+{
+	if (!sup.agent.pid)
+		return;
+	if (sup.beside || control_tell_end())
 		kill(sup.agent.pid, SIGTERM);
 }
 
-/* Something the agent said last may still be on its way. */
 static void listen_to_agent(void)
 {
 	struct control_plan plan;
+	enum control_said said;
 
-	if (control_asked(&plan))
-		begin_end(&plan, false);
+	while ((said = control_hear(&plan)) != SAID_NOTHING) {
+		if (said == SAID_END)
+			begin_end(&plan);
+		else
+			sup.agent_done = true;
+	}
 }
 
 static void agent_ended(int status)
@@ -114,7 +126,7 @@ static void agent_ended(int status)
 	unsigned wait_ms;
 	int err;
 
-	listen_to_agent();
+	listen_to_agent(); /* what it said last may still be on its way */
 	wait_ms = (unsigned)(respawn_ended(&sup.agent, clock_mono_us()) / 1000);
 	if (sup.ending)
 		return;
@@ -192,7 +204,9 @@ static void read_signals(void)
 			continue;
 		log_info("init", "asked to end signal=%d from=%d", (int)info.ssi_signo,
 			(int)info.ssi_pid);
-		begin_end(&plan, true);
+		if (!sup.ending)
+			tell_agent_to_end();
+		begin_end(&plan);
 	}
 }
 
@@ -210,7 +224,7 @@ static void watch_signals(void)
 
 NORETURN static void finish(void)
 {
-	if (sup.agent.pid) {
+	if (sup.agent.pid && !sup.agent_done) {
 		log_error("init", "the agent does not end pid=%d", (int)sup.agent.pid);
 		kill(sup.agent.pid, SIGKILL);
 	}
@@ -250,6 +264,11 @@ NORETURN void supervise(int (*run)(void), char **argv)
 	if (run && config()->handoff && handoff(config()->handoff, argv)) {
 		sup.beside = true;
 		agent_hand_over();
+	} else {
+		const char *own = place_apart();
+
+		if (own && run)
+			config_set_cgroup(own);
 	}
 	console_init(config()->console);
 	if (!run) {
@@ -262,7 +281,7 @@ NORETURN void supervise(int (*run)(void), char **argv)
 	for (;;) {
 		uint64_t now = clock_mono_us();
 
-		if (sup.ending && (!sup.agent.pid || now >= sup.end_us))
+		if (sup.ending && (!sup.agent.pid || sup.agent_done || now >= sup.end_us))
 			finish();
 		if (!sup.ending && !sup.agent.pid && now >= sup.agent.due_us)
 			start_agent(now);

@@ -59,6 +59,12 @@ def test_mounts(guest):
         assert options <= found[target][1], (target, found[target][1])
 
 
+def test_mounts_are_shared(guest):
+    """With the mount namespaces of containers, as systemd has it."""
+    for line in guest.read("/proc/1/mountinfo").splitlines():
+        assert " shared:" in line.partition(" - ")[0], line
+
+
 def test_modes(guest):
     for path, mode in {"/tmp": "1777", "/dev/shm": "1777", "/run": "755", "/dev/pts/ptmx": "666"}.items():
         assert guest.sh(f"stat -c %a {path}").strip() == mode, path
