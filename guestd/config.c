@@ -245,8 +245,10 @@ static char *next_word(char **rest, bool *open)
 	if (!*from)
 		return NULL;
 	for (; *from && (quote || (*from != ' ' && *from != '\t')); from++) {
-		if (quote ? *from == quote : *from == '"' || *from == '\'')
-			quote = quote ? '\0' : *from;
+		if (!quote && (*from == '"' || *from == '\''))
+			quote = *from;
+		else if (quote && *from == quote)
+			quote = '\0';
 		else
 			*to++ = *from;
 	}

@@ -27,6 +27,9 @@
 #define PATIENCE_S 0.25
 #define LOOK_S     0.01
 
+/* The same where process 1 is going to say so: it does at once, but a guest may be busy. */
+#define LONG_PATIENCE_S 2.0
+
 /* Where a shell's redirections put what was 0, 1 or 2; and how many of a cgroup are looked at. */
 #define FDS         10
 #define MAX_HOLDERS 256
@@ -133,7 +136,7 @@ static void look(struct found *f)
 
 static void gone(struct found *f)
 {
-	f->until = loop_now() + PATIENCE_S;
+	f->until = loop_now() + (orphans_expected() ? LONG_PATIENCE_S : PATIENCE_S);
 	look(f);
 }
 
@@ -261,6 +264,8 @@ static void connect(struct process *p, const struct record *r)
 
 	if (!r->spec.pty.given && (!found_is_alive(p->found) || search_one((pid_t)r->pid, &s)))
 		cgroup_each_pid(p->cgroup, search_one, &s);
+	if (is_missing(&s))
+		log_debug("found", "nobody holds all of its pipes any more id=%s", p->id);
 	connect_output(&p->out[0].source, s.fd[1]);
 	connect_output(&p->out[1].source, s.fd[2]);
 	if (s.fd[0] >= 0)

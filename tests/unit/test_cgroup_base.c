@@ -1,6 +1,8 @@
 /* tests/unit/test_cgroup_base.c - where the agent's cgroup shows, from the texts that /proc gives */
 #include "proc/cgfs.c"
 #include "proc/cgroup_base.c"
+#include "proc/cgroup_owner.c"
+#include "proc/tree.c"
 
 #include "tests/unit/unit.h"
 
@@ -67,20 +69,26 @@ static void test_the_line_of_the_second_version(void **state)
 	assert_null(unified_path(first));
 }
 
-static void test_whose_directory_is_stale(void **state)
+/* Without notes, as in a directory that is no cgroup, the name says it. */
+static void test_whose_directory_it_is(void **state)
 {
 	char ours[64], theirs[64];
+	cleanup_fd int own = cgfs_open(AT_FDCWD, "/proc");
 
 	(void)state;
+	assert_true(own >= 0);
 	snprintf(ours, sizeof(ours), "guestd.%d.agent", (int)getpid());
 	snprintf(theirs, sizeof(theirs), "guestd.%d", (int)getppid());
-	assert_true(is_stale(ours)); /* our own is not made yet: it is an old one of that pid */
-	assert_false(is_stale(theirs));
-	assert_true(is_stale("guestd.2147483647"));
-	assert_false(is_stale("guestd."));
-	assert_false(is_stale("guestd.x"));
-	assert_false(is_stale("guestd.2147483647x"));
-	assert_false(is_stale("guestd-2147483647"));
+	/* Our own is not made yet: it is an old one of that pid. */
+	assert_int_equal(cgroup_owner_find(own, ours, "/run"), OWNER_DEAD);
+	assert_int_equal(cgroup_owner_find(own, theirs, "/run"), OWNER_ALIVE);
+	assert_int_equal(cgroup_owner_find(own, "guestd.2147483647", "/run"), OWNER_DEAD);
+	assert_int_equal(cgroup_owner_find(own, "guestd.2147483647.2", "/run"), OWNER_DEAD);
+	assert_int_equal(cgroup_owner_find(own, "guestd.2147483648", "/run"), OWNER_ALIVE);
+	assert_int_equal(cgroup_owner_find(own, "guestd.", "/run"), OWNER_ALIVE);
+	assert_int_equal(cgroup_owner_find(own, "guestd.x", "/run"), OWNER_ALIVE);
+	assert_int_equal(cgroup_owner_find(own, "guestd.2147483647x", "/run"), OWNER_ALIVE);
+	assert_int_equal(cgroup_owner_find(own, "guestd-2147483647", "/run"), OWNER_ALIVE);
 }
 
 static void test_words_and_numbers(void **state)
@@ -117,7 +125,7 @@ int main(void)
 		cmocka_unit_test(test_a_mount_shows_what_is_below_its_root),
 		cmocka_unit_test(test_a_path_that_is_too_long_does_not_show),
 		cmocka_unit_test(test_the_line_of_the_second_version),
-		cmocka_unit_test(test_whose_directory_is_stale),
+		cmocka_unit_test(test_whose_directory_it_is),
 		cmocka_unit_test(test_words_and_numbers),
 	};
 

@@ -434,7 +434,8 @@ def test_a_read_only_cgroup_file_system_is_no_reason_not_to_start(second):
         assert error.code == "unsupported" and "EROFS" in error.message, error.message
 
 
-def test_what_a_killed_agent_left_is_removed_by_the_next_one(client, second):
+def test_what_a_killed_agent_left_is_the_next_ones(client, second):
+    """Its directory, with which that goes on; it is removed at the end."""
     agent = second(cgroup=ROOT)
     first = agent.pid
     with agent.connect() as inner:
@@ -445,4 +446,8 @@ def test_what_a_killed_agent_left_is_removed_by_the_next_one(client, second):
     agent = second(cgroup=ROOT)
     with agent.connect() as inner:
         assert output(inner, f"cat {OWN}/pids.max", limits={"pids": 9}) == "9"
+        assert output(inner, "cat /proc/self/cgroup").startswith(f"0::/guestd.{first}/")
+    assert f"./guestd.{agent.pid}" not in directories(client, ROOT)
+    client.call("proc.signal", {"id": agent.id, "signal": "TERM"})
+    client.call("proc.wait", {"id": agent.id})
     assert not [d for d in directories(client, ROOT) if d.startswith(f"./guestd.{first}")]
