@@ -10,10 +10,12 @@
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/sys.h"
 #include "proto/err.h"
 
 #ifndef MFD_EXEC
@@ -101,9 +103,13 @@ static int lock_segments(struct dl_phdr_info *info, size_t size, void *arg)
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
 		uintptr_t begin = (info->dlpi_addr + ph->p_vaddr) & ~(page - 1);
 		uintptr_t end = info->dlpi_addr + ph->p_vaddr + ph->p_memsz;
+		long ret = ph->p_type == PT_LOAD
+				   ? sys_raw(SYS_mlock2, (long)begin, (long)(end - begin),
+					     MLOCK_ONFAULT, 0, 0, 0)
+				   : 0;
 
-		if (ph->p_type == PT_LOAD && mlock2((void *)begin, end - begin, MLOCK_ONFAULT) < 0)
-			*err = -errno;
+		if (ret < 0)
+			*err = (int)ret;
 	}
 	return 1; /* of the first object, which is the program */
 }

@@ -77,6 +77,8 @@
 
 /* Processes running at once, and output kept of one stream. */
 #define MAX_PROCESSES 1024u
+#define RING_DEFAULT  (1u << 20)
+#define RING_MAX      (16u << 20)
 
 /*
  * Of the agent's memory, what is never reclaimed for others (memory.min, memory.low): itself, some 4 MiB
@@ -91,8 +93,6 @@
  * they stay, at some 24 KiB each.
  */
 #define MAX_SPAWNERS 128u
-#define RING_DEFAULT (1u << 20)
-#define RING_MAX     (16u << 20)
 
 /* Processes of the guest that one proc.list tells of. */
 #define MAX_WALK 32768u
