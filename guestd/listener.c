@@ -38,6 +38,7 @@ struct listener {
 	const struct endpoint *ep;
 	struct serial *serial; /* a line: it has a loop side of its own */
 	int fd;
+	bool was_open; /* so it can be opened again, whatever is in the way now */
 	struct ev_io io;
 	struct ev_timer retry;
 };
@@ -86,6 +87,11 @@ static int try_open(struct listener *l, char *why, size_t why_len)
 	return 0;
 }
 
+static bool may_come(const struct listener *l, int err)
+{
+	return l->was_open || listen_may_come(l->ep, err);
+}
+
 static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct listener *l = CONTAINER_OF(w, struct listener, retry);
@@ -102,9 +108,9 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 	if (!err)
 		log_info("listener", "the device is there now: listening vsock port=%u",
 			l->ep->port);
-	else if (!listen_may_come(l->ep, err))
+	else if (!may_come(l, err))
 		log_error("listener", "%s", why);
-	if (!err || !listen_may_come(l->ep, err)) {
+	if (!err || !may_come(l, err)) {
 		ev_timer_stop(ev, w);
 		return;
 	}
@@ -122,15 +128,19 @@ static void try_later(struct listener *l)
 static void listen_anew(struct listener *l)
 {
 	char why[200];
+	int err;
 
 	ev_io_stop(loop_ev(), &l->io);
 	fd_close(&l->fd);
 	log_info("listener", "nothing came after a reset: listening anew vsock port=%u",
 		l->ep->port);
-	if (try_open(l, why, sizeof(why))) {
+	l->was_open = true;
+	err = try_open(l, why, sizeof(why));
+	/* A child that has not come to its exec yet has the old one, too. */
+	if (err && err != -EADDRINUSE)
 		log_warn("listener", "%s; trying again until it works", why);
+	if (err)
 		try_later(l);
-	}
 }
 
 static void on_suspect(struct ev_loop *ev, struct ev_timer *w, int revents)
