@@ -40,6 +40,7 @@ struct listener {
 	const struct endpoint *ep;
 	struct serial *serial; /* a line: it has a loop side of its own */
 	int fd;
+	bool was_open; /* so it can be opened again, whatever is in the way now */
 	struct ev_io io;
 	struct ev_timer retry;
 };
@@ -137,6 +138,11 @@ void listeners_describe(char *text, size_t len)
 	describe_all(false, used ? "; waiting for " : "waiting for ", text + used, len - used);
 }
 
+static bool may_come(const struct listener *l, int err)
+{
+	return l->was_open || listen_may_come(l->ep, err);
+}
+
 static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 {
 	struct listener *l = CONTAINER_OF(w, struct listener, retry);
@@ -150,7 +156,7 @@ static void on_retry(struct ev_loop *ev, struct ev_timer *w, int revents)
 		return;
 	}
 	err = try_open(l, why, sizeof(why));
-	if (err && listen_may_come(l->ep, err)) {
+	if (err && may_come(l, err)) {
 		w->repeat = MIN(2 * w->repeat, RETRY_MAX);
 		ev_timer_again(ev, w);
 		return;
@@ -175,15 +181,19 @@ static void try_later(struct listener *l)
 static void listen_anew(struct listener *l)
 {
 	char why[200];
+	int err;
 
 	ev_io_stop(loop_ev(), &l->io);
 	fd_close(&l->fd);
 	log_info("listener", "nothing came after a reset: listening anew vsock port=%u",
 		l->ep->port);
-	if (try_open(l, why, sizeof(why))) {
+	l->was_open = true;
+	err = try_open(l, why, sizeof(why));
+	/* A child that has not come to its exec yet has the old one, too. */
+	if (err && err != -EADDRINUSE)
 		log_warn("listener", "%s; trying again until it works", why);
+	if (err)
 		try_later(l);
-	}
 }
 
 static void on_suspect(struct ev_loop *ev, struct ev_timer *w, int revents)

@@ -296,7 +296,7 @@ def test_logs_go_to_stderr(tmp_path):
     command = [BIN, "--listen", endpoint, "--run-dir", f"{tmp_path}/run", "--log-level", "debug"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as proc:
         try:
-            eventually(lambda: os.path.exists(f"{tmp_path}/o.sock"), "guestd listens")
+            eventually(lambda: b"ready" in os.read(proc.stderr.fileno(), 4096), "guestd listens")
             assert_serves(endpoint)
             proc.send_signal(signal.SIGTERM)
             out, err = proc.communicate(timeout=20)
