@@ -105,20 +105,11 @@ void check_shell(void)
 			strerror(errno));
 }
 
-/* A word of the kernel command line that asks for a shell. */
 void check_console(void)
 {
-	char text[4096], *rest = text, *word;
-
-	if (fd_read_file("/proc/cmdline", text, sizeof(text)) < 0)
-		*text = '\0';
-	while ((word = strsep(&rest, " \n"))) {
-		if (strncmp(word, "guestd.console=", strlen("guestd.console=")) == 0) {
-			say_warn("leave the word out where that is not wanted",
-				"%s on the kernel command line: whoever reaches the console is root",
-				word);
-			return;
-		}
-	}
-	say_ok("no debug shell");
+	if (config()->console)
+		say_warn("leave the key out where that is not wanted",
+			"console = %s: whoever reaches it is root", config()->console);
+	else
+		say_ok("no debug shell");
 }
