@@ -904,9 +904,13 @@ class AsyncDownload(_AsyncStream[bytes]):
         self._on_event = on_event
         self._sha256 = hashlib.sha256()
         self._size = 0
+        self._rest = b""    # of a piece that was read in part
 
     async def next(self) -> Optional[bytes]:
         """Some more; None when that was all."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
         while self.result is None:
             item = await self._call.next()
             if item is None:
@@ -925,9 +929,18 @@ class AsyncDownload(_AsyncStream[bytes]):
             raise DigestError(f"{self._size} bytes came, and they are not the {size} that were sent")
         return result
 
-    async def read(self) -> bytes:
-        """All that is left."""
-        return b"".join([data async for data in self])
+    async def read(self, size: int = -1) -> bytes:
+        """As of a file: so many bytes, less at the end; by default all that is left."""
+        pieces = []
+        while size < 0 or size > 0:
+            piece = await self.next()
+            if piece is None:
+                break
+            pieces.append(piece if size < 0 else piece[:size])
+            if 0 <= size < len(piece):
+                self._rest = piece[size:]
+            size -= min(size, len(piece)) if size > 0 else 0
+        return b"".join(pieces)
 
     async def save(self, file: IO[bytes]) -> Map:
         """All that is left, into a file; the agent's result."""
@@ -1233,12 +1246,13 @@ class AsyncClient(_Methods[Awaitable[Map], Awaitable[List[Map]]], _AsyncClosing)
                          "window": options["window"], "keepalive_ms": int(options["keepalive"] * 1000)})
         end = link.loop.time() + options["connect_timeout"]
         try:
-            while not link.hello:
+            while True:
                 left = max(0.0, end - link.loop.time())
                 try:
                     # On a line noise may have taken the question or the answer.
                     answer = link.call("hello", params).result()
                     link.hello = await asyncio.wait_for(answer, min(left, 2.0) if serial else left)
+                    break
                 except asyncio.TimeoutError:
                     if left <= 2.0 or not serial:
                         raise Timeout("hello was not answered") from None
@@ -1535,8 +1549,8 @@ class Download(_Stream[AsyncDownload, bytes]):
     def result(self) -> Optional[Map]:
         return self._it.result
 
-    def read(self) -> bytes:
-        return _run(self._it.read())
+    def read(self, size: int = -1) -> bytes:
+        return _run(self._it.read(size))
 
     def save(self, file: IO[bytes]) -> Map:
         for data in self:
