@@ -59,10 +59,6 @@ $B/libguestd.a: $(LIB)
 	@objcopy --wildcard --keep-global-symbol='guestd_*' $B/o/libguestd/all.o
 	@$(AR) cr $@ $B/o/libguestd/all.o
 
-$B/guestd.pc: libguestd/guestd.pc.in proto/version.h Makefile
-	@sed -e 's|@PREFIX@|$(PREFIX)|' \
-		-e "s|@VERSION@|$$(sed -n 's/.*GUESTD_VERSION *"\(.*\)"/\1/p' proto/version.h)|" $< >$@
-
 $B/o/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
@@ -152,10 +148,13 @@ install: all ## into $(DESTDIR)$(PREFIX)
 lib: $B/libguestd.a ## build/libguestd.a, the client library for C
 
 install: install-lib
-install-lib: $B/libguestd.a $B/guestd.pc
+install-lib: $B/libguestd.a
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $B/libguestd.a
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include libguestd/guestd.h
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/pkgconfig $B/guestd.pc
+	install -d -m 755 $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' \
+		-e "s|@VERSION@|$$(sed -n 's/.*GUESTD_VERSION *"\(.*\)"/\1/p' proto/version.h)|" \
+		libguestd/guestd.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/guestd.pc
 
 clean: ## remove what was built; the downloads in build/vm and build/isal stay
 	find build -mindepth 1 -maxdepth 1 ! -name vm ! -name isal -exec rm -rf {} +

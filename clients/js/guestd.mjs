@@ -862,6 +862,8 @@ export class Client {
 				this.connecting = null;
 			});
 			this.link = await this.connecting;
+			if (this.closed)
+				this.link.lose(new Disconnected('the client was closed'));
 		}
 		if (this.link.lost)
 			throw this.link.lost;

@@ -1220,6 +1220,8 @@ class AsyncClient(_Methods[Awaitable[Map], Awaitable[List[Map]]], _AsyncClosing)
                 raise Disconnected("the client was closed")
             if link is None or (link.error and self.reconnect):
                 link = self._link = await self._dial()
+                if self._closed:    # meanwhile
+                    link.lose(Disconnected("the client was closed"))
             if link.error:
                 raise link.error
             return link
