@@ -50,6 +50,9 @@ const MAX_DATA = 64 << 10; /* bytes in one data message */
 const MAX_FRAME = (1 << 20) + 64; /* until hello says otherwise */
 const MAX_DEPTH = 16;
 const MAX_QUEUED = 4096; /* events of a call that nobody takes, before nothing more is read */
+const MAX_ITEMS = 65536; /* the same with pieces of data, however small */
+const SMALL_DATA = 4096; /* data that is joined with what comes next */
+const MAX_LOSSES = 20; /* connections lost in a row without anything that came */
 const HIGH_WATER = 256 << 10; /* unsent bytes from which on whoever writes has to wait */
 
 /* -- msgpack -------------------------------------------------------------------------------------- */
@@ -232,6 +235,7 @@ export class Call {
 		this.id = id;
 		this.link = link;
 		this.items = [];
+		this.events = 0; /* among them */
 		this.room = link.peerWindow; /* bytes that the agent takes now */
 		this.unsure = 0; /* bytes sent, and not known to be taken */
 		this.window = link.window; /* bytes that the agent may still send */
@@ -251,7 +255,9 @@ export class Call {
 			await this.changed();
 		}
 		const item = this.items.shift();
-		if (item.data instanceof Uint8Array && item.type === undefined) {
+		if (item.type !== undefined || item.end)
+			this.events--;
+		else {
 			this.unpaid += item.data.length;
 			if (this.unpaid >= this.link.window / 2 && !this.done) {
 				this.link.send([CREDIT, this.id, this.unpaid]);
@@ -313,7 +319,7 @@ export class Call {
 		if (this.done || this.abandoned)
 			return;
 		this.abandoned = true;
-		this.items.length = 0;
+		this.items.length = this.events = 0;
 		this.link.send([CANCEL, this.id]);
 		this.link.resume();
 	}
@@ -514,7 +520,17 @@ class Link {
 	}
 
 	deliver(call, kind, what, more) {
-		const queue = (item) => call.abandoned || call.items.push(item);
+		const queue = (item) => {
+			const last = call.items.at(-1), isData = item.data && item.type === undefined;
+			if (call.abandoned || (isData && item.data.length === 0))
+				return;
+			if (isData && last?.data && last.type === undefined && last.channel === item.channel && last.data.length < SMALL_DATA)
+				last.data = Buffer.concat([last.data, item.data]);
+			else {
+				call.items.push(item);
+				call.events += isData ? 0 : 1;
+			}
+		};
 		if (kind === RESPONSE && (what === null || typeof what?.code === 'string')) {
 			this.calls.delete(call.id);
 			call.done = true;
@@ -539,7 +555,7 @@ class Link {
 	/* Somebody has left so much untaken that reading on would take memory without bound. */
 	full() {
 		for (const call of this.calls.values())
-			if (call.items.length >= MAX_QUEUED)
+			if (call.events >= MAX_QUEUED || call.items.length >= MAX_ITEMS)
 				return true;
 		return false;
 	}
@@ -571,7 +587,7 @@ export class Process {
 		this.id = params.id;
 		this.exit = null;
 		this.offsets = { [STDOUT]: 0, [STDERR]: 0 };
-		this.unsure = 0;
+		this.unsure = this.losses = 0;
 		this.call = null; /* to be attached again */
 		this.again = client.options.reconnect && (params.on_disconnect ?? 'keep') === 'keep' && params.follow !== false;
 	}
@@ -587,9 +603,18 @@ export class Process {
 			} catch (e) {
 				if (!(e instanceof Disconnected) || e instanceof ProtocolError || !this.again || !this.id)
 					throw e;
+				await this.pause();
 			}
 		}
 		return this;
+	}
+
+	/* After a connection was lost.  An agent that ends each of them is not to be asked for ever. */
+	async pause() {
+		if (++this.losses > MAX_LOSSES)
+			throw new GuestdError(`${MAX_LOSSES} connections were lost one after the other, and nothing of process ${this.id} came`);
+		if (this.losses > 1)
+			await sleep(Math.min(10 * 2 ** this.losses, 2000));
 	}
 
 	greeted(event) {
@@ -627,6 +652,7 @@ export class Process {
 					throw e;
 				this.unsure += this.call.unsure;
 				this.call = null;
+				await this.pause();
 				continue;
 			}
 			if (item?.type === 'gap' && item.channel !== undefined) {
@@ -638,6 +664,7 @@ export class Process {
 			else if (item?.type !== undefined)
 				this.onEvent(item);
 			else if (item?.data) {
+				this.losses = 0;
 				const offset = this.offsets[item.channel];
 				this.offsets[item.channel] += item.data.length;
 				return { channel: item.channel, data: item.data, offset, lost: 0 };

@@ -50,6 +50,9 @@ MAX_DATA = 64 << 10             # bytes in one data message
 MAX_FRAME = (1 << 20) + 64      # until hello says otherwise
 SERIAL_MAX_FRAME = 16 << 10     # the same on a serial line
 MAX_QUEUED = 4096               # events of a call that nobody takes, before nothing more is read
+MAX_ITEMS = 65536               # the same with pieces of data, however small
+SMALL_DATA = 4096               # data that is joined with what comes next
+MAX_LOSSES = 20                 # connections lost in a row without anything that came
 OUT_HIGH = 256 << 10            # unsent bytes from which on whoever writes has to wait
 
 Map = Dict[str, Any]
@@ -266,6 +269,7 @@ class Pending:
         self.id = call_id
         self.method = method
         self.items: Deque[Item] = deque()
+        self.events = 0                 # among them
         self.done = False
         self.error: Optional[Map] = None
         self.result: Any = None
@@ -337,6 +341,7 @@ class Protocol:
         if not call.done and not call.abandoned:
             call.abandoned = True
             call.items.clear()
+            call.events = 0
             self.send(CANCEL, call.id)
 
     # Receiving.
@@ -410,12 +415,19 @@ class Protocol:
             raise ProtocolError(f"a message of kind {kind} with something else in it")
 
     def _queue(self, call: Pending, item: Item) -> None:
-        if not call.abandoned:
+        last = call.items[-1] if call.items else None
+        if call.abandoned or (isinstance(item, Data) and not item.data):
+            return
+        if isinstance(item, Data) and isinstance(last, Data) and last.channel == item.channel \
+                and len(last.data) < SMALL_DATA:
+            call.items[-1] = Data(item.channel, last.data + item.data)
+        else:
             call.items.append(item)
+            call.events += not isinstance(item, Data)
 
     def full(self) -> bool:
         """Somebody has left so much untaken that reading on would take memory without bound."""
-        return any(len(call.items) >= MAX_QUEUED for call in self.calls.values())
+        return any(call.events >= MAX_QUEUED or len(call.items) >= MAX_ITEMS for call in self.calls.values())
 
 
 # -- connections -----------------------------------------------------------------------------------
@@ -431,11 +443,12 @@ class Wire:
         self.serial = serial
         self._file = file
         self.fd = file if isinstance(file, int) else file.fileno()
-        os.set_blocking(self.fd, False)
         if isinstance(file, int):
+            os.set_blocking(file, False)
             self.read: Callable[[int], bytes] = functools.partial(os.read, file)
             self.write: Callable[[Any], int] = functools.partial(os.write, file)
         else:
+            file.setblocking(False)     # not with a timeout, which would wait
             self.read = file.recv
             self.write = functools.partial(_send, file)
 
@@ -518,16 +531,21 @@ class Link:
         self.resume()
 
     def call(self, method: str, params: Mapping[str, Any]) -> AsyncCall:
-        if self.error:
-            raise self.error
+        self.check()
         call = AsyncCall(self, self.protocol.request(method, params))
         self.flush()
         return call
+
+    def check(self) -> None:
+        """An error of its own for each that asks why there is no connection any more."""
+        if self.error:
+            raise type(self.error)(*self.error.args)
 
     def abandon(self, call: Pending) -> None:
         if not self.error:
             self.protocol.abandon(call)
             self.flush()
+            self.resume()
 
     def lose(self, error: Exception) -> None:
         """The connection is over, and so are its calls; what came for them can still be taken."""
@@ -665,8 +683,7 @@ class AsyncCall(_AsyncStream[Item]):
             self._link.loop.call_soon_threadsafe(self._link.abandon, self._pending)
 
     async def _changed(self) -> None:
-        if self._link.error:
-            raise self._link.error
+        self._link.check()
         waiter = self._link.loop.create_future()
         self._pending.waiters.append(waiter)
         await waiter
@@ -684,6 +701,8 @@ class AsyncCall(_AsyncStream[Item]):
         if isinstance(item, Data):
             self._link.protocol.taken(call, len(item.data))
             self._link.flush()
+        else:
+            call.events -= 1
         self._link.resume()
         return item
 
@@ -742,7 +761,7 @@ class AsyncProcess(_AsyncStream[Chunk]):
         self._client, self._method, self._params, self._on_event = client, method, params, on_event
         self._call: Optional[AsyncCall] = None      # None: to be attached again
         self._instance = ""
-        self._unsure = 0
+        self._unsure = self._losses = 0
         self._ended = self._moved = False
         self._again = (client.reconnect and params.get("on_disconnect", "keep") == "keep"
                        and bool(params.get("follow", True)))
@@ -764,7 +783,15 @@ class AsyncProcess(_AsyncStream[Chunk]):
             except Disconnected:
                 if call is None or not (self._again and self.id):
                     raise
+                await self._pause()
         return self
+
+    async def _pause(self) -> None:
+        """After a connection was lost. An agent that ends each of them is not to be asked for ever."""
+        self._losses += 1
+        if self._losses > MAX_LOSSES:
+            raise GuestdError(f"{MAX_LOSSES} connections were lost in a row, and nothing of process {self.id} came")
+        await asyncio.sleep(min(0.01 * 2 ** self._losses, 2.0) if self._losses > 1 else 0)
 
     def _greeted(self, event: Map) -> None:
         info = event.get("info", event)
@@ -802,8 +829,10 @@ class AsyncProcess(_AsyncStream[Chunk]):
                     raise
                 self._unsure += self._call.unsure
                 self._call = None
+                await self._pause()
                 continue
             if isinstance(item, Data):
+                self._losses = 0
                 offset = self.offsets[item.channel]
                 self.offsets[item.channel] += len(item.data)
                 return Chunk(item.channel, item.data, offset)
@@ -1222,8 +1251,7 @@ class AsyncClient(_Methods[Awaitable[Map], Awaitable[List[Map]]], _AsyncClosing)
                 link = self._link = await self._dial()
                 if self._closed:    # meanwhile
                     link.lose(Disconnected("the client was closed"))
-            if link.error:
-                raise link.error
+            link.check()
             return link
 
     async def _dial(self) -> Link:
@@ -1310,7 +1338,7 @@ class AsyncClient(_Methods[Awaitable[Map], Awaitable[List[Map]]], _AsyncClosing)
     async def start(self, command: Command, **spawn: Unpack[Spawn]) -> Map:
         """Starts it and leaves it running; its ProcessInfo. A request that was lost is sent again."""
         params = {"id": f"py-{secrets.token_hex(8)}", **_command(command), **_given(spawn)}
-        again = False
+        again = 0
         while True:
             call = None
             try:
@@ -1322,9 +1350,10 @@ class AsyncClient(_Methods[Awaitable[Map], Awaitable[List[Map]]], _AsyncClosing)
                     raise
                 return next(p for p in await self.processes() if p["id"] == params["id"])
             except Disconnected:
-                if call is None or not self.reconnect:
+                again += 1
+                if call is None or not self.reconnect or again > MAX_LOSSES:
                     raise
-                again = True
+                await asyncio.sleep(min(0.01 * 2 ** again, 2.0))
 
     async def attach(self, id: str, *, stdout_from: Optional[int] = None, stderr_from: Optional[int] = None,
                      follow: Optional[bool] = None, on_event: OnEvent = None) -> AsyncProcess:

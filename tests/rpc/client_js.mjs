@@ -158,6 +158,18 @@ const cases = {
 		assert.deepEqual([told[0], told.at(-1)], [['created', 'd'], ['renamed', 'b']]);
 	},
 
+	async crowded(guest) { /* events that nobody takes hold up the connection, until their call is left */
+		const slow = await guest.open('fs.find', { path: argument });
+		const asked = guest.call('system.ping');
+		while (slow.events < 4096)
+			await new Promise((resolve) => setTimeout(resolve, 10));
+		await new Promise((resolve) => setTimeout(resolve, 200));
+		assert.ok(slow.events < 10000 && !slow.done);
+		slow.close();
+		assert.ok((await asked).time_us > 0);
+		assert.equal((await guest.run('echo on')).stdout.toString(), 'on\n');
+	},
+
 	async tunnel(guest) {
 		const server = net.createServer({ allowHalfOpen: true }, (socket) => {
 			const got = [];

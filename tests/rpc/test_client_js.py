@@ -54,6 +54,12 @@ def test_watch(agent, guest_dir):
     case("watch", agent.endpoint, guest_dir)
 
 
+def test_events_that_nobody_takes(agent, guest_dir):
+    for i in range(20_000):
+        open(f"{guest_dir}/{i}", "w").close()
+    case("crowded", agent.endpoint, guest_dir)
+
+
 def test_attached_again_without_a_lost_byte(agent, tmp_path):
     """The connection is cut at places that nobody chose, in the middle of frames."""
     cuts = [random.Random(2).randrange(2_000, 600_000) for _ in range(8)]

@@ -432,11 +432,22 @@ def test_who_takes_no_events_holds_up_only_himself(guestd):
             guest.run("for i in 1 2 3 4 5 6 7 8 9 10; do " + BIN + " emit note; done")
         assert guest.ping()
         assert events.next(TIMEOUT)["seq"] == 1
-    call = sdk.Protocol().request("fs.watch", {})
-    call.items.extend({"type": "x"} for _ in range(sdk.MAX_QUEUED))
-    protocol = sdk.Protocol()
-    protocol.calls[1] = call
-    assert protocol.full()
+
+
+@pytest.mark.local
+def test_events_that_nobody_takes(agent, guest_dir):
+    """They hold up the connection, and take no more memory, until their call is left or served."""
+    for i in range(20_000):
+        open(f"{guest_dir}/{i}", "w").close()
+    with sdk.Client(agent.endpoint) as guest:
+        with guest.open("fs.find", path=guest_dir, limit=100_000) as call:
+            eventually(lambda: call._it._pending.events >= sdk.MAX_QUEUED, "many came", LONG)
+            with pytest.raises(sdk.Timeout):
+                guest.call("system.ping", timeout=0.3)
+            assert not call._it._pending.done and call._it._pending.events < 2 * sdk.MAX_QUEUED
+        assert guest.ping()
+        with guest.open("fs.find", path=guest_dir, limit=100_000) as call:
+            assert len([item for item in call if isinstance(item, dict)]) == 20_000
 
 
 # -- environment, network, the guest ---------------------------------------------------------------

@@ -93,6 +93,38 @@ def test_what_an_agent_may_say(tmp_path, answer, error):
                 pass
 
 
+def test_what_nobody_takes_is_bounded():
+    """Events stop the reading at some point; small data is joined, so that it never does within the window."""
+    protocol = sdk.Protocol(window=100_000)
+    call = protocol.request("x", {})
+    protocol.receive(frame([3, call.id, 1, b""]) * 10 + frame([3, call.id, 1, b"x"]) * 99_999 + frame([3, call.id, 2, b"y"]))
+    assert not protocol.full() and len(call.items) < 30
+    assert b"".join(i.data for i in call.items) == b"x" * 99_999 + b"y" and call.items[-1].channel == 2
+    protocol.receive(frame([5, call.id, {"type": "e"}]) * (sdk.MAX_QUEUED - 1))
+    assert not protocol.full()
+    protocol.receive(frame([4, call.id, 1]))
+    assert protocol.full()
+    protocol.abandon(call)
+    protocol.receive(frame([5, call.id, {"type": "e"}]) * 10)
+    assert not call.items and not protocol.full()
+
+
+@pytest.mark.local
+def test_an_agent_that_ends_every_connection(tmp_path):
+    """A process that may have begun is looked for, but not for ever."""
+    class Ending(Fake):
+        def serve(self, sock, number):
+            sock.settimeout(LONG)
+            for answer in (frame([1, 1, None, HELLO]), b""):
+                sock.recv(4096)
+                sock.sendall(answer)
+    with pytest.MonkeyPatch.context() as patch, Ending(tmp_path, b"") as agent, sdk.Client(agent.endpoint) as guest:
+        patch.setattr(sdk, "MAX_LOSSES", 3)
+        with pytest.raises(sdk.GuestdError, match="3 connections"):
+            guest.exec("true")
+        assert len(agent.sockets) == 4
+
+
 @pytest.mark.local
 @pytest.mark.parametrize("hello", [{}, {**HELLO, "window": "x"}, None])
 def test_an_agent_that_says_no_proper_hello(tmp_path, hello):
