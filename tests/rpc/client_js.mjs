@@ -91,13 +91,14 @@ const cases = {
 
 	async pty(guest) {
 		const it = await guest.pty('stty size; read x; stty size', { rows: 10, cols: 20 });
-		let out = '';
+		let out = '', asked = false;
 		for await (const { data } of it) {
-			if (!out) {
+			out += data;
+			if (!asked && out.endsWith('\r\n')) {
+				asked = true;
 				await it.resize(30, 40);
 				await it.write('\n');
 			}
-			out += data;
 		}
 		assert.ok(out.startsWith('10 20\r\n') && out.endsWith('30 40\r\n'), out);
 	},

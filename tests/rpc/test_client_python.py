@@ -23,9 +23,9 @@ import guestd as sdk    # noqa: E402, found by clients.py
 
 
 @pytest.fixture
-def guest(agent):
-    with sdk.Client(agent.endpoint, timeout=LONG) as guest:
-        yield guest
+def host(agent):
+    with sdk.Client(agent.endpoint, timeout=LONG) as host:
+        yield host
 
 
 def outputs(process):
@@ -39,83 +39,86 @@ def outputs(process):
 
 # -- processes -------------------------------------------------------------------------------------
 
-def test_input_both_outputs_and_the_exit(guest):
-    with guest.exec("cat; echo err >&2; exit 3", stdin=True) as process:
+def test_input_both_outputs_and_the_exit(host):
+    with host.exec("cat; echo err >&2; exit 3", stdin=True) as process:
         assert process.write(b"some input\n") == 11
         process.end()
         assert outputs(process) == (b"some input\n", b"err\n")
     assert (process.exit["code"], process.exit["signal"]) == (3, None)
 
 
-def test_communicate_with_more_than_a_window_each_way(guest):
+def test_communicate_with_more_than_a_window_each_way(host):
     data = random.Random(1).randbytes(rounds(3_000_000))
-    with guest.exec(["cat"], stdin=True) as process:
+    with host.exec(["cat"], stdin=True) as process:
         assert process.communicate(data) == (data, b"")
     assert process.exit["code"] == 0
 
 
-def test_run_and_errors(guest):
-    result = guest.run(["sh", "-c", "cat; exit 7"], input=b"\0\xff", env={"A": "b"})
+def test_run_and_errors(host):
+    result = host.run(["sh", "-c", "cat; exit 7"], input=b"\0\xff", env={"A": "b"})
     assert (result["code"], result["stdout"]) == (7, b"\0\xff")
     with pytest.raises(sdk.RpcError) as e:
-        guest.exec("true", cwd="/no/such/directory")
+        host.exec("true", cwd="/no/such/directory")
     assert (e.value.code, e.value.stage, e.value.errno) == ("ENOENT", "chdir", 2) and e.value.message
     with pytest.raises(sdk.RpcError) as e:
-        guest.call("fs.stat", paht="/")
+        host.call("fs.stat", paht="/")
     assert e.value.code == "bad_params" and "paht" in e.value.message
-    with pytest.raises(ValueError, match="stdin"), guest.exec("true") as process:
+    with pytest.raises(ValueError, match="stdin"), host.exec("true") as process:
         process.write(b"nobody would read it")
 
 
-def test_leaving_stops_a_process_and_detaches_from_another(guest, alive):
-    with guest.exec(["sleep", "1000"]) as process:
+def test_leaving_stops_a_process_and_detaches_from_another(host, alive):
+    with host.exec(["sleep", "1000"]) as process:
         pass
-    assert guest.wait(process.id)["signal"] == signal.SIGTERM
-    started = guest.start("echo it; read x", stdin=True)
-    with guest.attach(started["id"]) as process:
+    assert host.wait(process.id)["signal"] == signal.SIGTERM
+    started = host.start("echo it; read x", stdin=True)
+    with host.attach(started["id"]) as process:
         assert process.next(TIMEOUT).data == b"it\n"
     assert alive(started["pid"])
-    with guest.attach(started["id"], stdout_from=1) as process:
+    with host.attach(started["id"], stdout_from=1) as process:
         assert process.next(TIMEOUT) == (1, b"t\n", 1, 0)
         process.end()
         assert process.wait()["code"] == 1
 
 
-def test_an_iterator_that_nobody_holds_is_canceled(guest):
-    process = guest.exec("while :; do echo flood; done")
+def test_an_iterator_that_nobody_holds_is_canceled(host):
+    process = host.exec("while :; do echo flood; done")
     for chunk in process:
         break
     process_id = process.id
     del process, chunk
-    assert guest.wait(process_id)["signal"] == signal.SIGTERM
+    assert host.wait(process_id)["signal"] == signal.SIGTERM
 
 
-def test_timeout_cancels(guest):
+def test_timeout_cancels(host):
     call_id = unique("python")
     with pytest.raises(sdk.Timeout):
-        guest.call("proc.run", cmd="exec sleep 1000", id=call_id, timeout=0.2)
-    assert guest.wait(call_id)["signal"] == signal.SIGTERM
-    with guest.exec(["cat"], stdin=True) as process:
+        host.call("proc.run", cmd="exec sleep 1000", id=call_id, timeout=0.2)
+    assert host.wait(call_id)["signal"] == signal.SIGTERM
+    with host.exec(["cat"], stdin=True) as process:
         with pytest.raises(sdk.Timeout):
             process.next(0.05)
         process.write(b"late")
         assert process.next(TIMEOUT).data == b"late", "a wait that was given up costs nothing"
 
 
-def test_a_terminal(guest):
-    with guest.pty("stty size; read x; stty size", rows=10, cols=20) as process:
-        assert process.next(TIMEOUT).data == b"10 20\r\n"
+def test_a_terminal(host):
+    with host.pty("stty size; read x; stty size", rows=10, cols=20) as process:
+        first = b""
+        while not first.endswith(b"\r\n"):
+            first += process.next(TIMEOUT).data
+        assert first == b"10 20\r\n"
         process.resize(30, 40)
         process.write(b"\n")
         assert b"".join(c.data for c in process).endswith(b"30 40\r\n")
     assert process.exit["code"] == 0
 
 
-def test_a_stalled_stream_does_not_stall_a_call(guest):
-    with guest.exec("while :; do echo flood; done") as flood:
+def test_a_stalled_stream_does_not_stall_a_call(host):
+    with host.exec("while :; do echo flood; done") as flood:
         flood.next(TIMEOUT)
         for _ in range(20):
-            assert guest.ping()["time_us"] > 0
+            assert host.ping()["time_us"] > 0
 
 
 @pytest.mark.local
@@ -124,9 +127,9 @@ def test_64_mib_of_output(agent, window):
     """Within its credit all of it comes, in order."""
     size = (rounds(64) << 20) if window > 4096 else 3_000_000
     chunk = NUMBERS[:6_000_000]
-    with sdk.Client(agent.endpoint, window=window) as guest:
+    with sdk.Client(agent.endpoint, window=window) as host:
         whole, rest = divmod(size, len(chunk))
-        with guest.exec(f"seq 1 999999 | head -c {len(chunk)} >$F; for i in $(seq {whole}); do cat $F; done; head -c {rest} $F; rm $F",
+        with host.exec(f"seq 1 999999 | head -c {len(chunk)} >$F; for i in $(seq {whole}); do cat $F; done; head -c {rest} $F; rm $F",
                         env={"F": f"/tmp/{unique('flood')}"}) as process:
             sha256 = hashlib.sha256()
             for piece in process:
@@ -146,8 +149,8 @@ def test_attached_again_without_a_lost_byte(agent, tmp_path):
     """The connection is cut at places that nobody chose, in the middle of frames, and never on purpose between two."""
     size, events = rounds(5_000_000), []
     cuts = [random.Random(2).randrange(2_000, size // 4) for _ in range(8)]
-    with Proxy(tmp_path, agent.endpoint[5:], cuts) as proxy, sdk.Client(proxy.endpoint) as guest:
-        with guest.exec(f"{numbers(size)}; echo err >&2; exit 5", ring=16 << 20, on_event=events.append) as process:
+    with Proxy(tmp_path, agent.endpoint[5:], cuts) as proxy, sdk.Client(proxy.endpoint) as host:
+        with host.exec(f"{numbers(size)}; echo err >&2; exit 5", ring=16 << 20, on_event=events.append) as process:
             assert outputs(process) == (NUMBERS[:size], b"err\n")
         assert process.exit["code"] == 5
         assert len([e for e in events if e["type"] == "reattached"]) >= 3
@@ -159,11 +162,11 @@ def test_requests_that_were_lost_run_once(agent, tmp_path, guest_dir):
     script = f"echo ran >>{guest_dir}/log; echo done"
     hello = len(frame([1, 1, None, sdk_hello(agent)])) - 20
     with Proxy(tmp_path, agent.endpoint[5:], [hello + n for n in (25, 40, 60, 90)]) as proxy:
-        with sdk.Client(proxy.endpoint) as guest:
-            with guest.exec(script) as process:
+        with sdk.Client(proxy.endpoint) as host:
+            with host.exec(script) as process:
                 assert outputs(process) == (b"done\n", b"")
-    with sdk.Client(agent.endpoint) as guest:
-        assert guest.read(f"{guest_dir}/log") == b"ran\n"
+    with sdk.Client(agent.endpoint) as host:
+        assert host.read(f"{guest_dir}/log") == b"ran\n"
 
 
 def sdk_hello(agent):
@@ -173,7 +176,7 @@ def sdk_hello(agent):
 
 @pytest.mark.local
 def test_start_that_was_lost_runs_once(agent, tmp_path, guest_dir):
-    with Proxy(tmp_path, agent.endpoint[5:]) as proxy, sdk.Client(proxy.endpoint) as guest:
+    with Proxy(tmp_path, agent.endpoint[5:]) as proxy, sdk.Client(proxy.endpoint) as host:
         calls, answer = [], sdk.AsyncCall.result
 
         async def cut_once(call):
@@ -186,33 +189,33 @@ def test_start_that_was_lost_runs_once(agent, tmp_path, guest_dir):
             return await answer(call)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sdk.AsyncCall, "result", cut_once)
-            info = guest.start(f"echo ran >>{guest_dir}/log")
-        assert guest.wait(info["id"])["code"] == 0
-        assert guest.read(f"{guest_dir}/log") == b"ran\n"
+            info = host.start(f"echo ran >>{guest_dir}/log")
+        assert host.wait(info["id"])["code"] == 0
+        assert host.read(f"{guest_dir}/log") == b"ran\n"
 
 
 @pytest.mark.local
 def test_calls_of_a_lost_connection_fail_and_the_next_ones_do_not(agent, tmp_path):
-    with Proxy(tmp_path, agent.endpoint[5:]) as proxy, sdk.Client(proxy.endpoint) as guest:
+    with Proxy(tmp_path, agent.endpoint[5:]) as proxy, sdk.Client(proxy.endpoint) as host:
         failed = []
 
         def wait():
             try:
-                guest.call("proc.run", cmd="sleep 1000", on_disconnect="kill")
+                host.call("proc.run", cmd="sleep 1000", on_disconnect="kill")
             except sdk.Disconnected as e:
                 failed.append(e)
         waiting = threading.Thread(target=wait)
         waiting.start()
-        guest.run("true")
+        host.run("true")
         proxy.cut()
         waiting.join(LONG)
         assert failed
-        assert guest.run("echo on")["stdout"] == b"on\n"
+        assert host.run("echo on")["stdout"] == b"on\n"
     with Proxy(tmp_path / unique_dir(tmp_path), agent.endpoint[5:]) as proxy:
-        with sdk.Client(proxy.endpoint, reconnect=False) as guest:
+        with sdk.Client(proxy.endpoint, reconnect=False) as host:
             proxy.cut()
             with pytest.raises(sdk.Disconnected):
-                eventually(lambda: guest.ping() is None, "it is lost")
+                eventually(lambda: host.ping() is None, "it is lost")
 
 
 def unique_dir(parent):
@@ -224,8 +227,8 @@ def unique_dir(parent):
 @pytest.mark.local
 def test_an_agent_that_was_started_anew_is_told(guestd, tmp_path):
     first = guestd(directory=tmp_path)
-    with sdk.Client(first.endpoint) as guest:
-        process = guest.exec("echo begin; sleep 1000", on_disconnect="keep")
+    with sdk.Client(first.endpoint) as host:
+        process = host.exec("echo begin; sleep 1000", on_disconnect="keep")
         assert process.next(TIMEOUT).data == b"begin\n"
         first.stop()
         guestd(directory=tmp_path)
@@ -241,8 +244,8 @@ def test_a_client_waits_for_its_guest(guestd, tmp_path):
     started = []
     timer = threading.Timer(0.5, lambda: started.append(guestd(directory=tmp_path)))
     timer.start()
-    with sdk.Client(f"unix:{tmp_path}/g.sock") as guest:
-        assert guest.hello["agent"] == "guestd"
+    with sdk.Client(f"unix:{tmp_path}/g.sock") as host:
+        assert host.hello["agent"] == "guestd"
     timer.join()
     with pytest.raises(sdk.Disconnected, match="no-such"):
         sdk.Client(f"unix:{tmp_path}/no-such", retry=0.1).connect()
@@ -253,13 +256,13 @@ def test_a_client_waits_for_its_guest(guestd, tmp_path):
 @pytest.mark.local
 def test_an_agent_that_is_silent_is_lost(guestd):
     daemon = guestd()
-    with sdk.Client(daemon.endpoint, keepalive=0.2, reconnect=False) as guest:
-        with guest.exec(["sleep", "1"]) as process:     # both sides say a word now and then
+    with sdk.Client(daemon.endpoint, keepalive=0.2, reconnect=False) as host:
+        with host.exec(["sleep", "1"]) as process:     # both sides say a word now and then
             assert process.wait()["code"] == 0
         os.kill(daemon.pid, signal.SIGSTOP)
         try:
             with pytest.raises(sdk.Disconnected, match="silent"):
-                guest.ping()
+                host.ping()
         finally:
             os.kill(daemon.pid, signal.SIGCONT)
 
@@ -270,8 +273,8 @@ def test_a_token(guestd, tmp_path):
     token.write_text("secret\n")
     token.chmod(0o600)
     daemon = guestd("--token-file", token)
-    with sdk.Client(daemon.endpoint, token="secret") as guest:
-        assert guest.run("echo in")["stdout"] == b"in\n"
+    with sdk.Client(daemon.endpoint, token="secret") as host:
+        assert host.run("echo in")["stdout"] == b"in\n"
     with pytest.raises(sdk.RpcError) as e:
         sdk.Client(daemon.endpoint, token="wrong").connect()
     assert e.value.code == "unauthorized"
@@ -279,77 +282,77 @@ def test_a_token(guestd, tmp_path):
 
 # -- files, archives, watches ----------------------------------------------------------------------
 
-def test_files(guest, guest_dir):
+def test_files(host, guest_dir):
     path = f"{guest_dir}/sub/file"
-    result = guest.write(path, b"content", mode=0o600)
+    result = host.write(path, b"content", mode=0o600)
     assert (result["size"], result["sha256"]) == (7, hashlib.sha256(b"content").hexdigest())
-    assert guest.read(path, hash=True) == b"content" and guest.read(path, offset=3, length=2) == b"te"
-    assert guest.stat(path)["mode"] == 0o600 and guest.exists(path)["type"] == "file"
-    done = guest.write_files([{"path": f"{guest_dir}/a", "data": b"1"}, {"path": f"{guest_dir}/a/below", "data": b""}])["files"]
+    assert host.read(path, hash=True) == b"content" and host.read(path, offset=3, length=2) == b"te"
+    assert host.stat(path)["mode"] == 0o600 and host.exists(path)["type"] == "file"
+    done = host.write_files([{"path": f"{guest_dir}/a", "data": b"1"}, {"path": f"{guest_dir}/a/below", "data": b""}])["files"]
     assert (done[0]["path"], done[0]["size"]) == (f"{guest_dir}/a", 1) and done[1]["error"]["code"]
-    guest.move(f"{guest_dir}/a", f"{guest_dir}/b")
-    assert [e["name"] for e in guest.list(guest_dir)["entries"]] == ["b", "sub"]
+    host.move(f"{guest_dir}/a", f"{guest_dir}/b")
+    assert [e["name"] for e in host.list(guest_dir)["entries"]] == ["b", "sub"]
     odd = os.fsencode(guest_dir) + b"/\xff"
-    guest.write(os.fsdecode(odd), b"odd")
-    assert guest.read(Path(os.fsdecode(odd))) == guest.read(odd) == b"odd"
+    host.write(os.fsdecode(odd), b"odd")
+    assert host.read(Path(os.fsdecode(odd))) == host.read(odd) == b"odd"
 
 
 @pytest.mark.local
-def test_32_mib_up_and_down(guest, guest_dir, tmp_path):
+def test_32_mib_up_and_down(host, guest_dir, tmp_path):
     data = random.Random(3).randbytes(rounds(32) << 20)
     local = tmp_path / "local"
     local.write_bytes(data)
     with local.open("rb") as file:
-        assert guest.write(f"{guest_dir}/big", file)["sha256"] == hashlib.sha256(data).hexdigest()
-    with guest.read_stream(f"{guest_dir}/big", hash=True) as stream, local.open("wb") as file:
+        assert host.write(f"{guest_dir}/big", file)["sha256"] == hashlib.sha256(data).hexdigest()
+    with host.read_stream(f"{guest_dir}/big", hash=True) as stream, local.open("wb") as file:
         assert stream.save(file)["size"] == len(data)
     assert local.read_bytes() == data
     # From the guest to the guest, with one client: what is asked for meanwhile is served.
-    with guest.read_stream(f"{guest_dir}/big") as stream:
-        guest.write(f"{guest_dir}/copy", stream)
-    with guest.read_stream(f"{guest_dir}/big") as stream:
+    with host.read_stream(f"{guest_dir}/big") as stream:
+        host.write(f"{guest_dir}/copy", stream)
+    with host.read_stream(f"{guest_dir}/big") as stream:
         assert [stream.read(n) for n in (0, 1, 100_000, 3)] == [b"", data[:1], data[1:100_001], data[100_001:100_004]]
         assert next(iter(stream)) + stream.read() == data[100_004:] and stream.read(5) == b""
-    assert guest.call("fs.hash", path=f"{guest_dir}/copy")["sha256"] == hashlib.sha256(data).hexdigest()
+    assert host.call("fs.hash", path=f"{guest_dir}/copy")["sha256"] == hashlib.sha256(data).hexdigest()
 
 
-def test_an_upload_whose_source_fails_leaves_nothing(guest, guest_dir):
+def test_an_upload_whose_source_fails_leaves_nothing(host, guest_dir):
     def source():
         yield b"half"
         raise RuntimeError("no more")
     with pytest.raises(RuntimeError, match="no more"):
-        guest.write(f"{guest_dir}/half", source())
-    assert guest.list(guest_dir)["entries"] == []
+        host.write(f"{guest_dir}/half", source())
+    assert host.list(guest_dir)["entries"] == []
     with pytest.raises(sdk.RpcError) as e:
-        guest.write(guest_dir, b"x" * 100)
+        host.write(guest_dir, b"x" * 100)
     assert e.value.code == "EISDIR"
 
 
-def test_bytes_that_are_not_those_that_were_sent(guest, guest_dir, monkeypatch):
+def test_bytes_that_are_not_those_that_were_sent(host, guest_dir, monkeypatch):
     class Wrong:
         def update(self, data):
             pass
 
         def hexdigest(self):
             return "0" * 64
-    guest.write(f"{guest_dir}/f", b"content")
+    host.write(f"{guest_dir}/f", b"content")
     monkeypatch.setattr(sdk.hashlib, "sha256", Wrong)
     with pytest.raises(sdk.DigestError):
-        guest.read(f"{guest_dir}/f", hash=True)
+        host.read(f"{guest_dir}/f", hash=True)
     with pytest.raises(sdk.DigestError):
-        guest.write(f"{guest_dir}/f", b"content")
+        host.write(f"{guest_dir}/f", b"content")
 
 
 @pytest.mark.local
 @pytest.mark.parametrize("form", ["tar", "tar.gz"])
-def test_an_archive_out_and_in(guest, guest_dir, tmp_path, form):
+def test_an_archive_out_and_in(host, guest_dir, tmp_path, form):
     tree = Path(guest_dir) / "tree"
     (tree / "d").mkdir(parents=True)
     (tree / "d/file").write_bytes(random.Random(4).randbytes(300_000))
     (tree / "link").symlink_to("d/file")
     os.link(tree / "d/file", tree / "hard")
     seen = []
-    with guest.export(str(tree), format=form, ignore=["nothing"], on_event=seen.append) as archive:
+    with host.export(str(tree), format=form, ignore=["nothing"], on_event=seen.append) as archive:
         data = archive.read()
         assert archive.result["archive_bytes"] == len(data) and archive.result["skipped"] == []
     assert all(e["type"] == "progress" for e in seen)
@@ -367,21 +370,21 @@ def test_an_archive_out_and_in(guest, guest_dir, tmp_path, form):
             found.pop("", None)     # the directory itself
             return found
     assert members(data) == members(ours.getvalue())
-    with guest.export(str(tree), format=form) as archive:       # also as the file that a library reads from
+    with host.export(str(tree), format=form) as archive:       # also as the file that a library reads from
         with tarfile.open(fileobj=archive, mode="r|*") as tar:
             assert len([m for m in tar if not m.isdir()]) == 3
-    guest.import_(f"{guest_dir}/again", (data[i:i + 1000] for i in range(0, len(data), 1000)))
-    manifests = [guest.call("tar.manifest", path=f"{guest_dir}/{name}") for name in ("tree", "again")]
+    host.import_(f"{guest_dir}/again", (data[i:i + 1000] for i in range(0, len(data), 1000)))
+    manifests = [host.call("tar.manifest", path=f"{guest_dir}/{name}") for name in ("tree", "again")]
     assert manifests[0] == manifests[1] and manifests[0]["files"] == 3
     with pytest.raises(sdk.RpcError) as e:
-        guest.import_(f"{guest_dir}/broken", data[:len(data) // 2])
+        host.import_(f"{guest_dir}/broken", data[:len(data) // 2])
     assert e.value.stage == "read"
 
 
-def test_a_watch(guest, guest_dir):
-    with guest.watch(guest_dir, ignore=["*.log"]) as watch:
+def test_a_watch(host, guest_dir):
+    with host.watch(guest_dir, ignore=["*.log"]) as watch:
         assert watch.ready["type"] == "ready"
-        guest.run("echo 1 >a.log; echo 1 >a; mv a b", cwd=guest_dir)
+        host.run("echo 1 >a.log; echo 1 >a; mv a b", cwd=guest_dir)
         told = []
         while not told or told[-1][0] != "renamed":
             event = watch.next(LONG)
@@ -398,7 +401,7 @@ def test_a_watch_in_a_storm_with_overflows(guestd):
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     for name in ("x", "y", "keep"):
         (root / name).mkdir()
-    with sdk.Client(daemon.endpoint) as guest, guest.watch(str(root), events=["created", "deleted", "renamed"]) as watch:
+    with sdk.Client(daemon.endpoint) as host, host.watch(str(root), events=["created", "deleted", "renamed"]) as watch:
         os.kill(daemon.pid, signal.SIGSTOP)
         for i in range(queue // 2 + 50):
             (root / "x" / str(i)).touch()
@@ -427,10 +430,10 @@ def test_a_watch_in_a_storm_with_overflows(guestd):
 def test_who_takes_no_events_holds_up_only_himself(guestd):
     """More events than are kept: nothing more is read, and the agent makes an overflow of it."""
     daemon = guestd()
-    with sdk.Client(daemon.endpoint) as guest, guest.subscribe("system.events", from_seq=0) as events:
+    with sdk.Client(daemon.endpoint) as host, host.subscribe("system.events", from_seq=0) as events:
         for _ in range(rounds(50)):
-            guest.run("for i in 1 2 3 4 5 6 7 8 9 10; do " + BIN + " emit note; done")
-        assert guest.ping()
+            host.run("for i in 1 2 3 4 5 6 7 8 9 10; do " + BIN + " emit note; done")
+        assert host.ping()
         assert events.next(TIMEOUT)["seq"] == 1
 
 
@@ -439,31 +442,31 @@ def test_events_that_nobody_takes(agent, guest_dir):
     """They hold up the connection, and take no more memory, until their call is left or served."""
     for i in range(20_000):
         open(f"{guest_dir}/{i}", "w").close()
-    with sdk.Client(agent.endpoint) as guest:
-        with guest.open("fs.find", path=guest_dir, limit=100_000) as call:
+    with sdk.Client(agent.endpoint) as host:
+        with host.open("fs.find", path=guest_dir, limit=100_000) as call:
             eventually(lambda: call._it._pending.events >= sdk.MAX_QUEUED, "many came", LONG)
             with pytest.raises(sdk.Timeout):
-                guest.call("system.ping", timeout=0.3)
+                host.call("system.ping", timeout=0.3)
             assert not call._it._pending.done and call._it._pending.events < 2 * sdk.MAX_QUEUED
-        assert guest.ping()
-        with guest.open("fs.find", path=guest_dir, limit=100_000) as call:
+        assert host.ping()
+        with host.open("fs.find", path=guest_dir, limit=100_000) as call:
             assert len([item for item in call if isinstance(item, dict)]) == 20_000
 
 
 # -- environment, network, the guest ---------------------------------------------------------------
 
-def test_environment(guest):
+def test_environment(host):
     name = unique("V").replace("-", "_").upper()
-    assert guest.env_set({name: "of the guest"})["set"] == 1
+    assert host.env_set({name: "of the guest"})["set"] == 1
     try:
-        assert guest.run(f"printf %s \"${name}\"")["stdout"] == b"of the guest"
-        assert name in [v["name"] for v in guest.env_list()] and name in guest.env_resolve()["vars"]
+        assert host.run(f"printf %s \"${name}\"")["stdout"] == b"of the guest"
+        assert name in [v["name"] for v in host.env_list()] and name in host.env_resolve()["vars"]
     finally:
-        assert guest.env_unset([name])["removed"] == 1
+        assert host.env_unset([name])["removed"] == 1
 
 
 @pytest.mark.local
-def test_a_tunnel_and_a_forwarded_port(guest):
+def test_a_tunnel_and_a_forwarded_port(host):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -477,7 +480,7 @@ def test_a_tunnel_and_a_forwarded_port(guest):
                     conn.sendall(data[::-1])
         threading.Thread(target=echo, daemon=True).start()
         data = random.Random(5).randbytes(1_000_000)
-        with guest.dial(port) as tunnel:
+        with host.dial(port) as tunnel:
             tunnel.send(data)
             tunnel.end()
             got = b""
@@ -485,7 +488,7 @@ def test_a_tunnel_and_a_forwarded_port(guest):
                 got += piece
         assert got == data[::-1]
         failed = []
-        with guest.forward(port, on_error=failed.append) as forward, socket.create_connection(forward.address) as conn:
+        with host.forward(port, on_error=failed.append) as forward, socket.create_connection(forward.address) as conn:
             conn.sendall(data)
             conn.shutdown(socket.SHUT_WR)
             got = b""
@@ -493,31 +496,31 @@ def test_a_tunnel_and_a_forwarded_port(guest):
                 got += piece
         assert got == data[::-1] and not failed
     with pytest.raises(sdk.RpcError) as e:
-        guest.dial(port)
+        host.dial(port)
     assert (e.value.code, e.value.stage) == ("ECONNREFUSED", "connect")
 
 
 @pytest.mark.local
 def test_freeze_thaw_resumed(guestd):
     daemon = guestd()
-    with sdk.Client(daemon.endpoint) as guest:
-        assert guest.freeze(timeout_ms=60000)["filesystems"] == []
+    with sdk.Client(daemon.endpoint) as host:
+        assert host.freeze(timeout_ms=60000)["filesystems"] == []
         with pytest.raises(sdk.RpcError) as e:
-            guest.run("true")
+            host.run("true")
         assert e.value.code == "frozen"
-        guest.thaw()
+        host.thaw()
         # The machine's clock is not ours to set.
-        first = guest.resumed("a-key", time_us=None, entropy=None)
-        assert guest.resumed("a-key", time_us=None, entropy=None) == first and first["epoch"] == 1
+        first = host.resumed("a-key", time_us=None, entropy=None)
+        assert host.resumed("a-key", time_us=None, entropy=None) == first and first["epoch"] == 1
 
 
 # -- asyncio ---------------------------------------------------------------------------------------
 
 def test_many_things_at_once(agent, guest_dir):
     async def main():
-        async with sdk.AsyncClient(agent.endpoint) as guest:
+        async with sdk.AsyncClient(agent.endpoint) as host:
             async def one(i):
-                async with await guest.exec(f"cat; exit {i}", stdin=True) as process:
+                async with await host.exec(f"cat; exit {i}", stdin=True) as process:
                     out, _ = await process.communicate(f"{i}".encode() * 1000)
                     return out, process.exit["code"]
             results = await asyncio.gather(*(one(i) for i in range(rounds(20))))
@@ -526,22 +529,22 @@ def test_many_things_at_once(agent, guest_dir):
             async def source():
                 for i in range(10):
                     yield f"{i}".encode()
-            await guest.write(f"{guest_dir}/f", source())
-            assert await guest.read(f"{guest_dir}/f") == b"0123456789"
-            task = asyncio.ensure_future(guest.call("proc.run", cmd="exec sleep 1000", id=(it := unique("task"))))
-            while not any(p["id"] == it for p in await guest.processes()):
+            await host.write(f"{guest_dir}/f", source())
+            assert await host.read(f"{guest_dir}/f") == b"0123456789"
+            task = asyncio.ensure_future(host.call("proc.run", cmd="exec sleep 1000", id=(it := unique("task"))))
+            while not any(p["id"] == it for p in await host.processes()):
                 await asyncio.sleep(0.02)
             task.cancel()
-            assert (await guest.wait(it))["signal"] == signal.SIGTERM, "a task that is canceled cancels its call"
+            assert (await host.wait(it))["signal"] == signal.SIGTERM, "a task that is canceled cancels its call"
     asyncio.run(main())
 
 
-def test_a_client_of_many_threads(guest):
+def test_a_client_of_many_threads(host):
     out = {}
 
     def one(i):
         for _ in range(5):
-            out.setdefault(i, []).append(guest.run(f"echo {i}")["stdout"])
+            out.setdefault(i, []).append(host.run(f"echo {i}")["stdout"])
     threads = [threading.Thread(target=one, args=(i,)) for i in range(8)]
     for t in threads:
         t.start()
