@@ -539,11 +539,11 @@ class Link {
 		} else if (kind === CREDIT && what >= 0) {
 			call.room += what;
 			call.unsure = Math.max(0, call.unsure - what);
-		} else if (kind === END && typeof what === 'number')
+		} else if (kind === END && (what === STDOUT || what === STDERR))
 			queue({ channel: what, end: true });
 		else if (kind === EVENT && typeof what?.type === 'string')
 			queue(what);
-		else if (kind === DATA && typeof what === 'number' && more instanceof Uint8Array) {
+		else if (kind === DATA && (what === STDOUT || what === STDERR) && more instanceof Uint8Array) {
 			call.window -= more.length;
 			if (call.window < 0)
 				throw new ProtocolError('more data than was asked for');
@@ -621,6 +621,8 @@ export class Process {
 		if (event?.type !== 'started' && event?.type !== 'attached')
 			throw new ProtocolError(`${this.method} began with ${JSON.stringify(event)}`);
 		({ id: this.id, pid: this.pid } = event.info ?? event);
+		if (typeof this.pid !== 'number')
+			throw new ProtocolError('an event that lacks something');
 		if (event.type === 'attached')
 			this.offsets = { [STDOUT]: event.stdout_offset, [STDERR]: event.stderr_offset };
 	}
@@ -674,6 +676,8 @@ export class Process {
 	}
 
 	checked(exit) {
+		if (typeof exit?.stdout_bytes !== 'number' || typeof exit.stderr_bytes !== 'number')
+			throw new ProtocolError('an exit that lacks something');
 		for (const [name, channel] of [['stdout', STDOUT], ['stderr', STDERR]])
 			if (exit.eof && !exit.running && exit[`${name}_bytes`] > this.offsets[channel])
 				throw new ProtocolError(`${exit[`${name}_bytes`] - this.offsets[channel]} bytes of ${name} did not come`);
@@ -750,7 +754,7 @@ export class Download {
 			}
 		}
 		if (!this.result) {
-			const { value } = this.call, digest = this.sha256.digest('hex');
+			const value = this.call.value ?? {}, digest = this.sha256.digest('hex');
 			if ((value.archive_bytes ?? value.size) !== this.size || (value.sha256 ?? digest) !== digest)
 				throw new DigestError(`${this.size} bytes came, and they are not those that were sent`);
 			this.result = value;
@@ -1015,7 +1019,7 @@ export class Client {
 			call.close();
 		}
 		const digest = sha256.digest('hex');
-		if (call.value.atomic && (call.value.sha256 ?? digest) !== digest)
+		if (call.value?.atomic && (call.value.sha256 ?? digest) !== digest)
 			throw new DigestError('what the agent wrote is not what was sent');
 		return call.value;
 	}

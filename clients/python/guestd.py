@@ -19,6 +19,7 @@ over, DigestError bytes that are not those that were sent. All are GuestdErrors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import functools
 import hashlib
@@ -402,11 +403,11 @@ class Protocol:
         elif kind == CREDIT and type(rest[1]) is int and rest[1] >= 0:
             call.room += rest[1]
             call.unsure = max(0, call.unsure - rest[1])
-        elif kind == END and type(rest[1]) is int:
+        elif kind == END and rest[1] in (STDOUT, STDERR):
             self._queue(call, End(rest[1]))
-        elif kind == EVENT and isinstance(rest[1], dict):
+        elif kind == EVENT and isinstance(rest[1], dict) and isinstance(rest[1].get("type"), str):
             self._queue(call, rest[1])
-        elif kind == DATA and type(rest[1]) is int and isinstance(rest[2], bytes):
+        elif kind == DATA and rest[1] in (STDOUT, STDERR) and isinstance(rest[2], bytes):
             call.window -= len(rest[2])
             if call.window < 0:
                 raise ProtocolError("more data than was asked for")
@@ -743,6 +744,15 @@ class AsyncCall(_AsyncStream[Item]):
 
 # -- what streams ----------------------------------------------------------------------------------
 
+@contextlib.contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Of something that the agent said, and that may be anything."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError) as e:
+        raise ProtocolError(f"{what} that lacks something: {e!r}") from None
+
+
 class AsyncProcess(_AsyncStream[Chunk]):
     """A process and its output: an async iterator of Chunks, then `exit`.
 
@@ -794,10 +804,11 @@ class AsyncProcess(_AsyncStream[Chunk]):
         await asyncio.sleep(min(0.01 * 2 ** self._losses, 2.0) if self._losses > 1 else 0)
 
     def _greeted(self, event: Map) -> None:
-        info = event.get("info", event)
-        self.id, self.pid = info["id"], info["pid"]
-        if event["type"] == "attached":
-            self.offsets = {STDOUT: event["stdout_offset"], STDERR: event["stderr_offset"]}
+        with _reading("an event"):
+            info = event.get("info", event)
+            self.id, self.pid = info["id"], info["pid"]
+            if event["type"] == "attached":
+                self.offsets = {STDOUT: event["stdout_offset"], STDERR: event["stderr_offset"]}
 
     async def _attach(self) -> AsyncCall:
         """Goes on where the connection ended."""
@@ -837,8 +848,9 @@ class AsyncProcess(_AsyncStream[Chunk]):
                 self.offsets[item.channel] += len(item.data)
                 return Chunk(item.channel, item.data, offset)
             if isinstance(item, dict) and item["type"] == "gap" and "channel" in item:
-                self.offsets[item["channel"]] = item["offset"]
-                return Chunk(item["channel"], b"", item["offset"], item["lost"])
+                with _reading("a gap"):
+                    self.offsets[item["channel"]] = item["offset"] + 0
+                    return Chunk(item["channel"], b"", item["offset"], item["lost"] + 0)
             if isinstance(item, dict):
                 if item["type"] == "attached":
                     self._greeted(item)
@@ -847,10 +859,11 @@ class AsyncProcess(_AsyncStream[Chunk]):
         return None
 
     def _checked(self, result: Map) -> Map:
-        for name, channel in (("stdout", STDOUT), ("stderr", STDERR)):
-            lost = result[f"{name}_bytes"] - self.offsets[channel]
-            if lost > 0 and result["eof"] and not result.get("running"):
-                raise ProtocolError(f"{lost} bytes of {name} did not come")
+        with _reading("an exit"):
+            for name, channel in (("stdout", STDOUT), ("stderr", STDERR)):
+                lost = result[f"{name}_bytes"] - self.offsets[channel]
+                if lost > 0 and result["eof"] and not result.get("running"):
+                    raise ProtocolError(f"{lost} bytes of {name} did not come")
         return result
 
     async def communicate(self, data: bytes = b"") -> Tuple[bytes, bytes]:
@@ -953,8 +966,11 @@ class AsyncDownload(_AsyncStream[bytes]):
         return None
 
     def _checked(self, result: Map) -> Map:
-        size = result.get("archive_bytes", result.get("size"))
-        if size != self._size or result.get("sha256", self._sha256.hexdigest()) != self._sha256.hexdigest():
+        digest = self._sha256.hexdigest()
+        with _reading("a result"):
+            size = result.get("archive_bytes", result.get("size"))
+            digest = result.get("sha256", digest)
+        if size != self._size or digest != self._sha256.hexdigest():
             raise DigestError(f"{self._size} bytes came, and they are not the {size} that were sent")
         return result
 
@@ -994,8 +1010,9 @@ class Sum:
         return data
 
     def check(self, result: Map) -> Map:
-        if result.get("atomic") and result.get("sha256", self._sha256.hexdigest()) != self._sha256.hexdigest():
-            raise DigestError("what the agent wrote is not what was sent")
+        with _reading("a result"):
+            if result.get("atomic") and result.get("sha256", self._sha256.hexdigest()) != self._sha256.hexdigest():
+                raise DigestError("what the agent wrote is not what was sent")
         return result
 
 

@@ -109,6 +109,29 @@ def test_what_nobody_takes_is_bounded():
     assert not call.items and not protocol.full()
 
 
+STARTED = frame([5, 2, {"type": "started", "id": "x", "pid": 1}])
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("answer", [
+    frame([5, 2, {"type": "started", "id": "x"}]), frame([5, 2, {"type": "else"}]), frame([1, 2, None, None]), frame([3, 2, 1, b"x"]),
+    STARTED + frame([1, 2, None, None]), STARTED + frame([1, 2, None, {"code": 0}]), STARTED + frame([1, 2, None, [1]]),
+    STARTED + frame([5, 2, {"type": "gap", "channel": 1, "lost": "x", "offset": 5}]),
+    STARTED + frame([5, 2, {"type": "gap", "channel": [], "lost": 5, "offset": 5}]),
+    STARTED + frame([1, 2, None, {"stdout_bytes": 1, "stderr_bytes": 0, "eof": True}])])
+def test_a_process_that_is_none(tmp_path, answer):
+    with Fake(tmp_path, answer) as fake, sdk.Client(fake.endpoint) as guest, pytest.raises(sdk.ProtocolError):
+        guest.exec("true").wait()
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("result", [None, [], "text", {"size": "5"}, {"size": 1, "sha256": "0" * 64}])
+def test_a_file_that_is_none(tmp_path, result):
+    answer = frame([3, 2, 1, b"x"]) + frame([1, 2, None, result])
+    with Fake(tmp_path, answer) as fake, sdk.Client(fake.endpoint) as guest, pytest.raises((sdk.ProtocolError, sdk.DigestError)):
+        guest.read("/x")
+
+
 @pytest.mark.local
 def test_an_agent_that_ends_every_connection(tmp_path):
     """A process that may have begun is looked for, but not for ever."""
