@@ -18,7 +18,7 @@ LINK   := -fsanitize=$(SAN)
 endif
 FLAGS  := -std=gnu11 -D_GNU_SOURCE -I. -isystem build/isal -MMD -MP $(WARN) $(OPT)
 
-CORE   := base proto vsock guestd ctl bench tests initramfs docs service build
+CORE   := base proto vsock guestd ctl libguestd clients bench tests initramfs docs service build
 AREAS  := $(filter-out $(CORE),$(patsubst %/,%,$(wildcard */)))
 COMMON := $(wildcard base/*.c proto/*.c vsock/*.c)
 # Deflate several times as fast as zlib's, where tar/fetch has built it.
@@ -33,7 +33,7 @@ SIZE_MAX := 2600000
 # What the daemon links; with -static only the objects that are needed, of these only the sections.
 LIBS   := $(ISAL) -lev -lmsgpackc -lnettle -lzstd -lz -lm -pthread
 
-.PHONY: all clean demo deps image vm check bench install deb help unit unit-build unit-list \
+.PHONY: all clean demo deps image vm check bench install lib install-lib deb help unit unit-build unit-list \
 	fuzz fuzz-build fuzz-replay tidy format size-max
 .SECONDARY:
 
@@ -47,6 +47,16 @@ $B/guestd: $(DAEMON:%.c=$B/o/%.o)
 $B/guestctl: $(CTL:%.c=$B/o/%.o)
 	@echo "  LINK  $@"
 	@$(CC) $(FLAGS) $(LINK) -o $@ $^ -lmsgpackc -ljansson -lm
+
+# The client library: one object of what it needs, of which guestd_* alone is to be seen.
+LIB    := $(patsubst %.c,$B/o/%.o,libguestd/guestd.c $(wildcard ctl/client*.c) $(COMMON))
+$B/libguestd.a: $(LIB)
+	@echo "  LIB   $@"
+	@rm -f $@ $B/o/libguestd/rest.a
+	@$(AR) cr $B/o/libguestd/rest.a $(wordlist 2,$(words $^),$^)
+	@$(LD) -r -o $B/o/libguestd/all.o $< $B/o/libguestd/rest.a
+	@objcopy --wildcard --keep-global-symbol='guestd_*' $B/o/libguestd/all.o
+	@$(AR) cr $@ $B/o/libguestd/all.o
 
 $B/o/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -124,7 +134,7 @@ bench: all $(BENCH_CHILDREN:%=$B/bench/%) $(BENCH_FLOORS:%=$B/bench/%) $B/bench/
 	bench/run $(BENCH_ARGS)
 
 tidy: ## clang-tidy over all sources
-	clang-tidy --quiet $(DAEMON) $(wildcard ctl/*.c) -- -std=gnu11 -D_GNU_SOURCE -I. -isystem build/isal
+	clang-tidy --quiet $(DAEMON) $(wildcard ctl/*.c libguestd/*.c) -- -std=gnu11 -D_GNU_SOURCE -I. -isystem build/isal
 
 format: ## rewrite all sources with clang-format
 	clang-format -i $(wildcard */*.[ch] tests/*/*.[ch])
@@ -134,6 +144,17 @@ install: all ## into $(DESTDIR)$(PREFIX): binaries, units for systemd and OpenRC
 
 deb: all ## build/guestd_VERSION_ARCH.deb for guests, build/guestctl_VERSION_ARCH.deb for hosts
 	service/deb
+
+lib: $B/libguestd.a ## build/libguestd.a, the client library for C
+
+install: install-lib
+install-lib: $B/libguestd.a
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $B/libguestd.a
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include libguestd/guestd.h
+	install -d -m 755 $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' \
+		-e "s|@VERSION@|$$(sed -n 's/.*GUESTD_VERSION *"\(.*\)"/\1/p' proto/version.h)|" \
+		libguestd/guestd.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/guestd.pc
 
 clean: ## remove what was built; the downloads in build/vm and build/isal stay
 	find build -mindepth 1 -maxdepth 1 ! -name vm ! -name isal -exec rm -rf {} +

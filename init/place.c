@@ -52,8 +52,8 @@ void place_self(const char *name)
 
 const char *place_apart(void)
 {
-	static char own[128];
-	char text[256], file[192], *path;
+	static char own[320];
+	char text[256], file[512], *path;
 
 	if (fd_read_file("/proc/self/cgroup", text, sizeof(text)) <= 0)
 		return NULL;

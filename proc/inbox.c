@@ -98,13 +98,16 @@ static bool take(void)
 	 * alive: the dead have no cgroup.
 	 */
 	ssize_t len = recvmsg(inbox.fd, &msg, MSG_PEEK | MSG_CMSG_CLOEXEC);
-	const struct process *p;
+	struct process *p;
 	pid_t pid;
 
 	if (len < 0)
 		return false;
 	pid = sender(&msg);
 	p = pid > 0 ? process_of(pid) : NULL;
+	/* Who has something to say has been executed, whatever was heard first. */
+	if (p && p->spawn)
+		spawn_reaped(p->spawn);
 	if (p)
 		publish(p, pid, (size_t)len);
 	else

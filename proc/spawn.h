@@ -93,7 +93,7 @@ void spawn_free(struct spawn *s);
 /* The pid, or -errno; then done() is not called. */
 MUST_CHECK pid_t spawn_start(struct spawn *s);
 
-/* The child was reaped: done() now, if it was not called yet. */
+/* The child was reaped, or does what only comes after its exec: done() now, if it was not called yet. */
 void spawn_reaped(struct spawn *s);
 
 /* "user", "chdir", ... as the protocol names it. */

@@ -1,0 +1,1 @@
+../guestd.py
