@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -19,9 +20,12 @@
 /* So long the loop sleeps at most before it looks for the answer itself. */
 #define LOOK_NS 1000000
 
+/* Before that it lets the thread, which is where the loop is, go first. */
+#define YIELDS 2
+
 struct spawner {
 	struct spawner *next; /* spawners.idle */
-	int cpu;              /* where it runs; -1 = anywhere */
+	bool moved;           /* to where the loop is */
 	_Atomic int tid;      /* 0 = not yet known */
 	_Atomic int asked;
 	_Atomic int answer; /* the pid, from the kernel, or -errno; 0 = not yet */
@@ -62,6 +66,8 @@ static int await_answer(_Atomic int *answer)
 	static const struct timespec look = {.tv_nsec = LOOK_NS};
 	int value;
 
+	for (int i = 0; i < YIELDS && !atomic_load(answer); i++)
+		sched_yield();
 	while (!(value = atomic_load(answer)))
 		futex(answer, FUTEX_WAIT_PRIVATE, 0, &look);
 	return value;
@@ -72,9 +78,6 @@ SYS_CHILD static void child(void *arg)
 	struct spawner *s = arg;
 
 	futex(&s->answer, FUTEX_WAKE_PRIVATE, 1, NULL);
-	if (s->cpu >= 0)
-		sys_raw(SYS_sched_setaffinity, 0, sizeof(spawners.cpus), (long)&spawners.cpus, 0, 0,
-			0);
 	s->fn(s->arg);
 }
 
@@ -89,6 +92,9 @@ static void *run(void *arg)
 		while (!atomic_load(&s->asked))
 			futex(&s->asked, FUTEX_WAIT_PRIVATE, 0, NULL);
 		atomic_store(&s->asked, 0);
+		/* The child begins where there is room, and inherits where it may run. */
+		if (s->moved)
+			sched_setaffinity(0, sizeof(spawners.cpus), &spawners.cpus);
 		pid = sys_clone(CLONE_VM | CLONE_VFORK, s->cgroup, (int *)&s->answer, s->stack,
 			s->stack_len, child, s);
 		if (pid < 0)
@@ -110,7 +116,6 @@ static struct spawner *new_spawner(void)
 
 	if (!s)
 		return NULL;
-	s->cpu = -1;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -145,15 +150,14 @@ static void move_here(struct spawner *s)
 	int cpu = sched_getcpu(), tid = atomic_load(&s->tid);
 	cpu_set_t here;
 
-	if (cpu == s->cpu || cpu < 0 || cpu >= CPU_SETSIZE || !tid)
-		return;
+	s->moved = false;
 	/* What has more processors than the set, this fails for. */
-	if (sched_getaffinity(0, sizeof(spawners.cpus), &spawners.cpus) < 0)
+	if (cpu < 0 || cpu >= CPU_SETSIZE || !tid ||
+		sched_getaffinity(0, sizeof(spawners.cpus), &spawners.cpus) < 0)
 		return;
 	CPU_ZERO(&here);
 	CPU_SET(cpu, &here);
-	if (sched_setaffinity(tid, sizeof(here), &here) == 0)
-		s->cpu = cpu;
+	s->moved = sched_setaffinity(tid, sizeof(here), &here) == 0;
 }
 
 pid_t spawner_clone(int cgroup, void *stack, size_t stack_len, void (*fn)(void *arg), void *arg)

@@ -400,6 +400,18 @@ def test_children_that_hang_before_their_exec_hold_up_nobody(guestd, tmp_path):
 
 
 @pytest.mark.local
+def test_a_process_may_run_where_the_agent_may(guestd):
+    """Whatever its thread had to do with processors for it."""
+    allowed = sorted(os.sched_getaffinity(0))
+    for mine in (set(allowed), {allowed[-1]}):
+        daemon = guestd(preexec_fn=lambda mine=mine: os.sched_setaffinity(0, mine))
+        with daemon.connect() as c:
+            for _ in range(10):
+                got = c.call("proc.run", {"cmd": "grep ^Cpus_allowed: /proc/self/status"})["stdout"].split()[1]
+                assert int(got.replace(b",", b""), 16) == sum(1 << cpu for cpu in mine)
+
+
+@pytest.mark.local
 def test_what_a_spawn_reports_comes_from_a_copy_of_the_agent_as_well(guestd, tmp_path):
     """That is what a child has when all threads wait for others."""
     program = tmp_path / "program"
