@@ -11,6 +11,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -69,7 +70,7 @@ void protect_seal(char **argv)
 	fd = copy_of_self();
 	if (fd >= 0) {
 		/* Not by /proc/self/fd: an image may have no /proc yet.  It returns on failure only. */
-		execveat(fd, "", argv, environ, AT_EMPTY_PATH);
+		syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH); /* musl has none */
 		log_warn("main", "cannot run from sealed memory (seal): %s; going on without",
 			strerror(errno));
 		return;
