@@ -220,7 +220,9 @@ void stop_arm_timeout(struct process *p)
 
 	if (!p->spec->timeout_ms)
 		return;
-	ev_timer_set(&p->timeout, MAX((ev_tstamp)p->spec->timeout_ms / 1000 - ran, 0), 0);
+	/* A timer counts from the beginning of the turn. */
+	ev_timer_set(&p->timeout,
+		loop_turn_age() + MAX((ev_tstamp)p->spec->timeout_ms / 1000 - ran, 0), 0);
 	ev_timer_start(loop_ev(), &p->timeout);
 }
 

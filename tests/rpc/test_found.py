@@ -83,10 +83,19 @@ def start(client, **spawn):
     return client.call("proc.start", spawn)
 
 
+def places(cgroup):
+    """Directories may go while one looks for others in them."""
+    while True:
+        try:
+            return list(cgroup.glob("guestd.*/**/cgroup.procs"))
+        except FileNotFoundError:
+            pass
+
+
 def members(cgroup):
     """{directory: pids} of the agents' cgroups that have any."""
     found = {}
-    for procs in cgroup.glob("guestd.*/**/cgroup.procs"):
+    for procs in places(cgroup):
         try:
             pids = procs.read_text().split()
         except OSError:

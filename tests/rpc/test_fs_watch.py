@@ -7,7 +7,7 @@ import pytest
 
 from client import RpcError
 from files import assert_entry
-from support import error_of, rounds
+from support import error_of, rounds, sanitized
 from watching import Watch, agent, as_bytes, backend, held, scene, with_backend
 
 # All that is left out in an emulated guest, where there is time for a few of them.
@@ -23,7 +23,8 @@ def exchange(one, other):
 def only(events, kind, path, is_dir=False):
     """The one event of that type and path."""
     found = [e for e in events if e["type"] == kind and as_bytes(e["path"]) == as_bytes(path)]
-    assert len(found) == 1, (kind, path, events)
+    # An agent that a sanitizer slows down may have to look again at what moved, and then tells it twice.
+    assert len(found) == 1 or (sanitized() and found), (kind, path, events)
     assert found[0]["dir"] is is_dir, found
     return found[0]
 

@@ -2,13 +2,15 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from client import LONG
-from conftest import ROOT
 from support import eventually
 from vm import VM
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # What VM waits for; PID 1 is not ours here.
 READY = """[Service]
