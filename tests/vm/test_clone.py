@@ -126,6 +126,7 @@ def test_what_a_killed_agent_froze_the_next_one_thaws(box, client):
     start("first")
     with connect(endpoint) as inner:
         pid = inner.call("proc.start", {"cmd": "while :; do echo x >>/run/growing; done"})["pid"]
+        eventually(lambda: client.call("fs.exists", {"path": "/run/growing"})["exists"], "it writes")
         frozen = inner.call("system.freeze", {"filesystems": True, "timeout_ms": 3_600_000})
         assert frozen["filesystems"] == ["/mnt"]
     client.call("proc.stop", {"id": "first", "signal": "KILL"})

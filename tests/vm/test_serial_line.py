@@ -16,7 +16,7 @@ from support import NUMBERS, eventually, numbers
 
 def switches(guest):
     """How often the agent was woken: asked without a process of its own, which would be cleaned up after."""
-    status = guest.call("fs.get", {"path": f"/proc/{guest.agent()}/status"})["data"]
+    status = guest.call("fs.get", {"path": "/proc/self/status"})["data"]
     return int(re.search(rb"\nvoluntary_ctxt_switches:\s+(\d+)", status).group(1))
 
 

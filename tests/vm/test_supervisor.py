@@ -90,7 +90,8 @@ def herd(guest, name, number):
 
 
 def children(guest, pid):
-    return guest.sh(f"cat /proc/{pid}/task/{pid}/children").split()
+    """Of any of its threads: those that are started are one's of their own."""
+    return guest.sh(f"cat /proc/{pid}/task/*/children").split()
 
 
 def test_a_burst_of_orphans(box):
