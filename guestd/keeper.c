@@ -16,6 +16,8 @@
 /* A keeper whose queue is full reads soon. */
 #define RETRY_S 0.02
 
+BUILD_ASSERT(MAX_KEPT == 2 * MAX_PROCESSES);
+
 /* In no order.  Fixed: process 1 allocates nothing. */
 static struct {
 	uint64_t pipe[MAX_KEPT];
@@ -64,7 +66,7 @@ void kept_add(uint64_t pipe, int fd)
 {
 	size_t i = find(pipe);
 
-	if (i < kept.n || i == MAX_KEPT) {
+	if (i < kept.n || i == ARRAY_LEN(kept.pipe)) {
 		fd_close(&fd);
 		return;
 	}

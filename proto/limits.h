@@ -112,7 +112,7 @@
  * Pipes that somebody holds for the next agent: stdout and stderr of every process that may run.  They
  * count against the limit of descriptors of process 1, whose hard one the kernel sets to 4096.
  */
-#define MAX_KEPT (2 * MAX_PROCESSES)
+#define MAX_KEPT 2048u
 
 /* Files that a process is to produce: each costs a digest until the process is forgotten. */
 #define MAX_ARTIFACTS 1024u
