@@ -64,7 +64,7 @@ $B/o/%.o: %.c Makefile
 	@$(CC) $(FLAGS) $(CFLAGS) -c -o $@ $<
 
 # What of the core stands without connections and methods.
-ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c env/store.c guestd/sha1.c system/x509.c system/pem.c system/mountinfo.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c net/sockets.c net/address.c fs/watch_picture.c fs/watch_pipe.c fs/watch_pending.c fs/watch_scan.c fs/watch_unsure.c guestd/orphans.c init/control.c init/nodes.c init/respawn.c guestd/words.c init/superblock.c init/partition.c init/ip.c \
+ALONE  := guestd/loop.c guestd/job.c guestd/pump.c guestd/event.c guestd/sha256.c proc/order.c proc/tail.c env/store.c guestd/sha1.c system/x509.c system/pem.c system/mountinfo.c guestd/users.c fs/glob.c fs/walk.c fs/path.c fs/pattern.c net/sockets.c net/address.c fs/watch_picture.c fs/watch_pipe.c fs/watch_pending.c fs/watch_scan.c fs/watch_unsure.c guestd/orphans.c guestd/keeper.c init/control.c init/nodes.c init/respawn.c guestd/words.c init/superblock.c init/partition.c init/ip.c \
 	$(filter tar/blocks.c tar/team.c tar/gzip.c tar/isal.c tar/zstd.c tar/pax.c tar/links.c,$(DAEMON))
 
 $B/unit/%: $B/o/tests/unit/%.o $(patsubst %.c,$B/o/%.o,$(COMMON) $(ALONE))

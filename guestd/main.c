@@ -27,11 +27,13 @@
 #include "guestd/end.h"
 #include "guestd/identity.h"
 #include "guestd/job.h"
+#include "guestd/keeper.h"
 #include "guestd/listener.h"
 #include "guestd/loop.h"
 #include "guestd/method.h"
 #include "guestd/notify.h"
 #include "guestd/protect.h"
+#include "guestd/store.h"
 #include "proto/err.h"
 #include "proto/version.h"
 
@@ -176,6 +178,7 @@ static int start(char *why, size_t why_len)
 	int err = loop_init();
 
 	notify_init();
+	store_init();
 	if (!err)
 		err = watch_signals();
 	/* A mkdir waits where the file system is frozen, whether there is something to make or not. */
@@ -204,6 +207,7 @@ static void stop(void)
 			(*a)->stop();
 	}
 	listeners_fini();
+	keeper_stop();
 	fd_close(&daemon_.signal_fd);
 	loop_fini();
 }

@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/pass.h"
 #include "guestd/loop.h"
 #include "proto/err.h"
 
@@ -90,6 +91,26 @@ static void tell(const char *text, int flags)
 		sendto(fd, text, strlen(text), flags | MSG_NOSIGNAL, to, manager.to_len) < 0)
 		log_limited(LOG_WARN, "notify", "cannot tell the service manager %.*s: %s",
 			(int)strcspn(text, "\n"), text, err_name(-errno));
+}
+
+int notify_send(const char *text, int fd)
+{
+	union pass control;
+	struct iovec iov = {.iov_base = (char *)text, .iov_len = strlen(text)};
+	struct msghdr msg = {.msg_name = &manager.to,
+		.msg_namelen = manager.to_len,
+		.msg_iov = &iov,
+		.msg_iovlen = 1};
+	cleanup_fd int via = -1;
+
+	if (!manager.to_len)
+		return -ENOTCONN;
+	if (fd >= 0)
+		pass_attach(&msg, &control, fd);
+	via = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (via < 0 || sendmsg(via, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
 }
 
 static void on_watchdog(struct ev_loop *ev, struct ev_timer *w, int revents)

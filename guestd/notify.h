@@ -15,6 +15,9 @@
 /* Takes the socket and the watchdog's time out of the environment. */
 void notify_init(void);
 
+/* Lines, with FD unless that is -1; does not wait.  0 or -errno: -EAGAIN while the queue is full. */
+MUST_CHECK int notify_send(const char *text, int fd);
+
 /*
  * Listeners are open: READY=1, with STATUS, and the watchdog begins.  Waits for a manager whose queue
  * is full, 5 s at most, since it would take the agent for dead without this message.

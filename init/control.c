@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/pass.h"
+#include "guestd/keeper.h"
 #include "guestd/loop.h"
 #include "guestd/orphans.h"
+#include "proto/limits.h"
 
 /* Per turn of the loop: a storm of ends does not keep it from its connections. */
 #define READ_AT_ONCE 64
@@ -19,9 +23,14 @@
  */
 #define QUEUE_BYTES (512u << 10)
 
+/* Of process 1, beside those that it keeps: these sockets, signals, a tty's child. */
+#define OWN_FDS 64
+
 enum kind {
 	SAY_END = 1, /* either way */
 	SAY_DONE,    /* the agent */
+	SAY_KEEP,    /* the agent, with a descriptor */
+	SAY_DROP,    /* the agent */
 	SAY_ENDED    /* process 1 */
 };
 
@@ -31,6 +40,7 @@ struct message {
 	struct control_plan plan; /* SAY_END */
 	pid_t pid;                /* SAY_ENDED */
 	int status;
+	uint64_t pipe; /* SAY_KEEP, SAY_DROP */
 };
 
 static int ours = -1;   /* process 1's end, in process 1 */
@@ -41,20 +51,46 @@ static bool machine_ends;
 static void (*end_listener)(void);
 static struct ev_io io;
 
-static int say(int fd, const struct message *m)
+/* Process 1's limit of descriptors, before it made room for those that are kept. */
+static struct rlimit files_before;
+static bool has_room;
+
+/* PASSED goes with it, unless that is -1. */
+static int say_with(int fd, const struct message *m, int passed)
 {
-	return send(fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	union pass control;
+	struct iovec iov = {.iov_base = (void *)m, .iov_len = sizeof(*m)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (passed >= 0)
+		pass_attach(&msg, &control, passed);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* 1; 0 when the other end is gone; -EAGAIN when it says nothing now. */
-static int hear(int fd, struct message *m)
+static int say(int fd, const struct message *m)
 {
+	return say_with(fd, m, -1);
+}
+
+/* 1; 0 when the other end is gone; -EAGAIN when it says nothing now.  *PASSED: what came with it, or -1. */
+static int hear(int fd, struct message *m, int *passed)
+{
+	union pass control;
+	struct iovec iov = {.iov_base = m, .iov_len = sizeof(*m)};
+
+	*passed = -1;
 	/* ECONNRESET is said once, of what the other one left unread, and hides what it sent. */
 	for (int tries = 0; tries < 3; tries++) {
-		ssize_t n = recv(fd, m, sizeof(*m), MSG_DONTWAIT);
+		struct msghdr msg = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-		if (n == (ssize_t)sizeof(*m))
+		if (n == (ssize_t)sizeof(*m)) {
+			*passed = pass_taken(&msg);
 			return 1;
+		}
 		if (n == 0)
 			return 0;
 		if (n < 0 && errno == EAGAIN)
@@ -64,6 +100,28 @@ static int hear(int fd, struct message *m)
 }
 
 /* Process 1 */
+
+void control_make_room(void)
+{
+	struct rlimit more;
+
+	if (getrlimit(RLIMIT_NOFILE, &files_before) < 0)
+		return;
+	more = files_before;
+	more.rlim_cur = MAX(more.rlim_cur, (rlim_t)(MAX_KEPT + OWN_FDS));
+	more.rlim_max = MAX(more.rlim_max, more.rlim_cur);
+	has_room = setrlimit(RLIMIT_NOFILE, &more) == 0;
+	if (!has_room)
+		log_warn("init", "no room for all pipes that an agent leaves err=%s",
+			strerror(errno));
+}
+
+/* In a child: what it starts has the usual limit. */
+static void give_room_back(void)
+{
+	if (has_room)
+		(void)setrlimit(RLIMIT_NOFILE, &files_before);
+}
 
 int control_renew(void)
 {
@@ -76,6 +134,7 @@ int control_renew(void)
 	ours = pair[0];
 	theirs = pair[1];
 	(void)setsockopt(ours, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(theirs, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
 	return 0;
 }
 
@@ -89,11 +148,26 @@ int control_fd(void)
 	return ours;
 }
 
+/* Was it about a pipe? */
+static bool heard_of_pipe(const struct message *m, int passed)
+{
+	if (m->kind == SAY_KEEP && passed >= 0)
+		kept_add(m->pipe, passed);
+	else
+		fd_close(&passed);
+	if (m->kind == SAY_DROP)
+		kept_remove(m->pipe);
+	return m->kind == SAY_KEEP || m->kind == SAY_DROP;
+}
+
 enum control_said control_hear(struct control_plan *plan)
 {
 	struct message m;
-	int heard = ours < 0 ? -EAGAIN : hear(ours, &m);
+	int heard, passed;
 
+	do {
+		heard = ours < 0 ? -EAGAIN : hear(ours, &m, &passed);
+	} while (heard > 0 && heard_of_pipe(&m, passed));
 	if (heard == 0)
 		fd_close(&ours);
 	if (heard <= 0)
@@ -132,6 +206,8 @@ void control_leave(void)
 {
 	fd_close(&ours);
 	fd_close(&theirs);
+	kept_close();
+	give_room_back();
 }
 
 /* The agent */
@@ -139,15 +215,38 @@ void control_leave(void)
 void control_join(void)
 {
 	fd_close(&ours);
+	give_room_back();
 }
+
+static int say_keep(uint64_t pipe, int fd)
+{
+	struct message m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_KEEP;
+	m.pipe = pipe;
+	return say_with(theirs, &m, fd);
+}
+
+static int say_drop(uint64_t pipe)
+{
+	struct message m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = SAY_DROP;
+	m.pipe = pipe;
+	return say(theirs, &m);
+}
+
+static const struct keeper keeper = {.max = MAX_KEPT, .keep = say_keep, .drop = say_drop};
 
 static void on_readable(struct ev_loop *ev, struct ev_io *w, int revents)
 {
 	struct message m;
-	int heard = 1;
+	int heard = 1, passed;
 
 	(void)revents;
-	for (int i = 0; i < READ_AT_ONCE && (heard = hear(w->fd, &m)) > 0; i++) {
+	for (int i = 0; i < READ_AT_ONCE && (heard = hear(w->fd, &m, &passed)) > 0; i++) {
 		if (m.kind == SAY_ENDED)
 			orphans_ended(m.pid, m.status);
 		if (m.kind == SAY_END) {
@@ -169,6 +268,7 @@ int control_start(void (*on_end)(void))
 	ev_io_init(&io, on_readable, theirs, EV_READ);
 	ev_io_start(loop_ev(), &io);
 	orphans_expect();
+	keeper_set(&keeper);
 	return 0;
 }
 

@@ -21,6 +21,9 @@ struct control_plan {
 
 /* In process 1, or who supervises in its place: it has one thread. */
 
+/* Room for the pipes that it keeps (guestd/keeper.h).  The agent and others get the limit of before. */
+void control_make_room(void);
+
 /*
  * A new pair, before a fork or as soon as an agent has ended: what is told until the next one is
  * there waits in it.  0 or -errno, then there is none.
@@ -33,7 +36,7 @@ void control_forked(void);
 /* To poll for what the agent says; -1 when it will say no more. */
 int control_fd(void);
 
-/* What the agent said next, until it is SAID_NOTHING. */
+/* What the agent said next, until it is SAID_NOTHING.  Pipes that it leaves are kept meanwhile. */
 enum control_said {
 	SAID_NOTHING,
 	SAID_END, /* the machine is to end, as PLAN has it */
@@ -48,7 +51,7 @@ MUST_CHECK int control_tell_end(void);
 /* PID, which is neither agent nor ours, was reaped. */
 void control_tell_ended(pid_t pid, int status);
 
-/* In a child that is not the agent: it has no part in it. */
+/* In a child that is not the agent: it has no part in it, and holds no pipe. */
 void control_leave(void);
 
 /* In the agent.  Thread: loop. */

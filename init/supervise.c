@@ -274,6 +274,7 @@ NORETURN void supervise(int (*run)(void), char **argv)
 	prctl(PR_SET_DUMPABLE, 0); /* what is secret of the configuration is here, too */
 	oom_set(OOM_NEVER);
 	watch_signals();
+	control_make_room();
 	for (;;) {
 		uint64_t now = clock_mono_us();
 

@@ -17,9 +17,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "guestd/event.h"
+#include "guestd/keeper.h"
 #include "guestd/orphans.h"
 #include "guestd/req.h"
 #include "proc/cgroup.h"
+#include "proc/keep.h"
 #include "proc/process_impl.h"
 #include "proc/record.h"
 
@@ -258,11 +260,21 @@ static void connect_output(struct source *s, int fd)
 		s->eof = true;
 }
 
+/* What was kept is there also when nobody writes to it any more. */
+static void take_kept(struct process *p, struct search *s)
+{
+	for (int i = 1; i < 3; i++) {
+		s->fd[i] = s->inode[i] ? keeper_take(s->inode[i]) : -1;
+		p->out[i - 1].kept = s->fd[i] >= 0 ? s->inode[i] : 0;
+	}
+}
+
 static void connect(struct process *p, const struct record *r)
 {
 	struct search s = {{r->pipe[0], r->pipe[1], r->pipe[2]}, {-1, -1, -1}, MAX_HOLDERS};
 
-	if (!r->spec.pty.given && (!found_is_alive(p->found) || search_one((pid_t)r->pid, &s)))
+	take_kept(p, &s);
+	if (is_missing(&s) && (!found_is_alive(p->found) || search_one((pid_t)r->pid, &s)))
 		cgroup_each_pid(p->cgroup, search_one, &s);
 	if (is_missing(&s))
 		log_debug("found", "nobody holds all of its pipes any more id=%s", p->id);
@@ -272,6 +284,7 @@ static void connect(struct process *p, const struct record *r)
 		sink_start(&p->in, s.fd[0]);
 	else
 		p->in.broken = true;
+	keep_output(p);
 }
 
 /* One process */
@@ -420,4 +433,5 @@ void found_start(void)
 			n - all.unknown, all.unknown);
 	free(all.at);
 	all.at = NULL;
+	keeper_done();
 }

@@ -6,9 +6,10 @@
  *
  *	not a child     a pidfd tells of the end; how it was is told by PID 1, where that is ours, or
  *	                by the kernel (Linux 6.15), or by nobody: exit.unknown
- *	output          the pipes are opened anew through /proc/PID/fd, as long as somebody in the cgroup
- *	                has them; what was written before is gone, offsets start at 0
- *	input           likewise, unless it had been ended
+ *	output          the pipes were held by who starts us again (keep.h), with what was written meanwhile;
+ *	                else they are opened anew through /proc/PID/fd, as long as somebody in the cgroup
+ *	                has them.  What was read from them before is gone, offsets start at 0
+ *	input           opened anew, unless it had been ended
  *	a terminal      has gone with the agent that held its other side
  *	artifacts       nobody looks for them
  *

@@ -21,6 +21,7 @@
 #include "proc/cgroup.h"
 #include "proc/found.h"
 #include "proc/inbox.h"
+#include "proc/keep.h"
 #include "proc/record.h"
 #include "proto/limits.h"
 
@@ -82,8 +83,10 @@ static void bury(struct grave *grave)
 {
 	struct process *p = CONTAINER_OF(grave, struct process, grave);
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		source_fini(&p->out[i].source);
+		keep_end(&p->out[i]);
+	}
 	sink_fini(&p->in);
 	launch_close_pipes(&p->pipes);
 	launch_free_spawn(p);
@@ -237,6 +240,8 @@ static void stream_more(struct source *s)
 	if (s->ring.tail > lost_from)
 		stream->dropped += s->ring.tail - lost_from;
 	stream->was_tail = s->ring.tail;
+	if (s->eof)
+		keep_end(stream);
 	stall_output(p);
 	order_add(&p->order, stream_index(stream), (size_t)(s->ring.head - stream->was_head));
 	stream->was_head = s->ring.head;

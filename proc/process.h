@@ -96,6 +96,7 @@ struct stream {
 	uint64_t was_head;
 	uint64_t dropped; /* overwritten before anybody took it */
 	uint64_t end;     /* EXITED: the process itself wrote up to here; ENDED: the record's end */
+	uint64_t kept; /* the pipe's inode, while it is kept for another agent (keep.h); else 0 */
 };
 
 /* [0] reads, [1] writes; the agent's ends until the program runs. */

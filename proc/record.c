@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "guestd/req.h"
 #include "proc/cgroup.h"
+#include "proc/keep.h"
 #include "proc/process.h"
 #include "proto/enc.h"
 #include "proto/limits.h"
@@ -154,6 +155,7 @@ void record_write(struct process *p)
 		log_limited(LOG_WARN, "record", "too long for a note id=%s", p->id);
 	else
 		cgroup_note(p->cgroup, buf_bytes(&buf), buf_len(&buf));
+	keep_output(p);
 	buf_consume(&buf, buf_len(&buf));
 }
 

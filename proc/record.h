@@ -42,7 +42,7 @@ void record_begin(struct process *p);
 /* Its leader is gone: not soon any more. */
 void record_forget(struct process *p);
 
-/* Notes P, or notes it again: something of it has changed. */
+/* Notes P, or notes it again: something of it has changed.  From the first time on its output is kept. */
 void record_write(struct process *p);
 
 /*

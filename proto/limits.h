@@ -108,6 +108,12 @@
 #define RECORD_ARGV_MAX  1024u
 #define RECORD_LABEL_MAX 1024u
 
+/*
+ * Pipes that somebody holds for the next agent: stdout and stderr of every process that may run.  They
+ * count against the limit of descriptors of process 1, whose hard one the kernel sets to 4096.
+ */
+#define MAX_KEPT 2048u
+
 /* Files that a process is to produce: each costs a digest until the process is forgotten. */
 #define MAX_ARTIFACTS 1024u
 

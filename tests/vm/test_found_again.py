@@ -9,7 +9,7 @@ import contextlib
 import pytest
 
 from client import LONG, Disconnected
-from support import assert_exit, eventually, has_written, info_of
+from support import assert_exit, eventually, has_written, info_of, rounds
 from vm import VM
 
 MARKER = "guestd: ready"
@@ -61,6 +61,78 @@ def test_the_guest_goes_on(box):
     assert box.sh("ps -o args | grep -c 'sleep 100[1]' || true").strip() == "0"
     trees = [name for name in box.sh("ls -d /sys/fs/cgroup/guestd.*").split() if not name.endswith(".agent")]
     assert len(trees) == 1, "the second agent has that of the first"
+
+
+def kept_by_process_1(guest):
+    """How many pipes it holds. No process is asked: its own would be among them."""
+    entries = guest.call("fs.list", {"path": "/proc/1/fd", "limit": 5000})["entries"]
+    return sum("pipe:" in str(entry.get("target")) for entry in entries)
+
+
+def test_a_process_that_writes_lives(box):
+    """Process 1 holds its pipes: they are never without a reader, and no line is missing."""
+    before = kept_by_process_1(box)
+    lines = "i=0; until [ -e /tmp/enough ]; do i=$((i+1)); echo $i; echo $i >&2; usleep 1000; done; exit 6"
+    with box.connect() as c:
+        c.call("proc.start", {"cmd": lines, "id": "lines"})
+        c.call("proc.start", {"cmd": lines, "id": "merged", "merge": True})
+        has_written(c, "lines", 20, 20)
+        has_written(c, "merged", 20)
+    for _ in range(2):
+        kill_agent(box)
+        with box.connect() as c:
+            has_written(c, "lines", 100, 100)
+            has_written(c, "merged", 100)
+    with box.connect() as c:
+        box.sh("touch /tmp/enough")
+        for name, each in ("lines", 1), ("merged", 2):
+            call = c.open("proc.attach", {"id": name, "stdout_from": 0, "stderr_from": 0})
+            assert_exit(call.wait(), code=6)
+            for text in [call.stdout, call.stderr][:3 - each]:
+                found = [int(line) for line in bytes(text).split()]
+                first = found[0]
+                assert first > 1 and len(found) > 20
+                start = each - found[:each].count(first)        # it may begin with the second of two
+                assert found == [first + (start + i) // each for i in range(len(found))]
+    eventually(lambda: kept_by_process_1(box) == before, "nothing is held for them")
+
+
+def test_the_last_words_of_who_ended_meanwhile(box):
+    late = "while kill -0 $PPID 2>/dev/null; do :; done; echo words; echo more >&2; exit 7"
+    with box.connect() as c:
+        c.call("proc.start", {"cmd": late, "id": "words"})
+    kill_agent(box)
+    with box.connect() as c:
+        assert_exit(c.call("proc.wait", {"id": "words"}), code=7)
+        logs = [c.call("proc.logs", {"id": "words", "stream": s})["text"] for s in ("stdout", "stderr")]
+        assert logs == [b"words\n", b"more\n"]
+
+
+def test_process_1_holds_no_more_than_it_has_to(box):
+    def writes(pid):
+        return box.sh(f"[ -e /proc/{pid} ] && echo yes || true").strip() == "yes"
+
+    before = kept_by_process_1(box)
+    with box.connect() as c:
+        for i in range(rounds(1000)):
+            c.call("proc.run", {"cmd": ":", **({"id": f"run-{i}"} if i % 2 else {})})
+        names = [f"kept-{i}" for i in range(rounds(300))]
+        for name in names:
+            c.call("proc.start", {"argv": ["sleep", "1003"], "id": name})
+        assert kept_by_process_1(box) == before + 2 * len(names)
+    kill_agent(box)
+    assert kept_by_process_1(box) == before + 2 * len(names)
+    with box.connect() as c:
+        for name in names:
+            c.call("proc.signal", {"id": name, "signal": "KILL"})
+        # Nobody reads what is left behind by one that a client has removed: that ends it, as ever.
+        c.call("proc.start", {"cmd": "while echo x; do usleep 10000; done & echo $! >/tmp/left; exit 0", "id": "left"})
+        c.call("proc.wait", {"id": "left"})
+        pid = box.read("/tmp/left")
+        assert writes(pid)
+        c.call("proc.remove", {"id": "left"})
+    eventually(lambda: not writes(pid), "it got SIGPIPE")
+    eventually(lambda: kept_by_process_1(box) == before, "all are closed")
 
 
 def test_start_is_started_once(box):

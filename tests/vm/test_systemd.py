@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from client import LONG
-from support import eventually
+from support import eventually, has_written, info_of
 from vm import VM
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +76,12 @@ def test_a_crash_and_a_restart_leave_alone_what_it_started(box):
     info = box.call("proc.start", {"argv": ["sleep", "1000"], "limits": {"memory": 64 << 20}})
     where = box.sh(f"sed -n s/^0:://p /proc/{info['pid']}/cgroup").strip()
     assert where.startswith("/system.slice/guestd.service/guestd.")
+    lines = "i=0; until [ -e /run/enough ]; do i=$((i+1)); echo $i; sleep 0.01; done; echo end"
+    with box.connect() as c:
+        c.call("proc.start", {"cmd": lines, "id": "lines"})
+        has_written(c, "lines", 20)
+    stored = int(show(box, "NFileDescriptorStore"))
+    assert stored >= 4
     assert box.read(f"/sys/fs/cgroup{where}/memory.max") == str(64 << 20)
     for count, how in enumerate(["kill -9 $(systemctl show -P MainPID guestd)", "systemctl restart guestd"], 1):
         before = show(box, "MainPID")
@@ -84,10 +90,22 @@ def test_a_crash_and_a_restart_leave_alone_what_it_started(box):
         again(box, count)
         assert show(box, "MainPID") != before
         assert box.sh(f"cat /proc/{info['pid']}/comm").strip() == "sleep"
+        with box.connect() as c:
+            assert info_of(c, "lines")["status"] == "running"
+            has_written(c, "lines", 20)
         # And it has cgroups with controllers, as the first one had.
         limited = box.call("proc.run", {"cmd": "cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/memory.max",
                                         "limits": {"memory": 32 << 20}})
         assert limited["stdout"] == b"%d\n" % (32 << 20), limited
+    # systemd holds what they write: nobody gets SIGPIPE, and no line is missing.
+    with box.connect() as c:
+        box.sh("touch /run/enough")
+        call = c.open("proc.attach", {"id": "lines", "stdout_from": 0})
+        call.wait()
+        *lines, end = call.stdout.decode().split()
+        numbers = [int(line) for line in lines]
+        assert end == "end" and numbers[0] > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    eventually(lambda: int(show(box, "NFileDescriptorStore")) <= stored - 2, "it holds them no longer", LONG)
     box.sh(f"kill {info['pid']}")
 
 
