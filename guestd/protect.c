@@ -11,7 +11,6 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
