@@ -71,6 +71,7 @@ def kept_by_process_1(guest):
 
 def test_a_process_that_writes_lives(box):
     """Process 1 holds its pipes: they are never without a reader, and no line is missing."""
+    eventually(lambda: kept_by_process_1(box) >= 2, "those of the start command are")
     before = kept_by_process_1(box)
     lines = "i=0; until [ -e /tmp/enough ]; do i=$((i+1)); echo $i; echo $i >&2; usleep 1000; done; exit 6"
     with box.connect() as c:
@@ -112,6 +113,7 @@ def test_process_1_holds_no_more_than_it_has_to(box):
     def writes(pid):
         return box.sh(f"[ -e /proc/{pid} ] && echo yes || true").strip() == "yes"
 
+    eventually(lambda: kept_by_process_1(box) >= 2, "those of the start command are")
     before = kept_by_process_1(box)
     with box.connect() as c:
         for i in range(rounds(1000)):
