@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/mounts.h"
 #include "base/sys.h"
+#include "base/word.h"
 #include "check/checks.h"
 #include "check/look.h"
 #include "check/report.h"
@@ -60,17 +61,6 @@ void check_kernel(void)
 }
 
 /* Cgroups */
-
-static bool has_word(const char *text, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = text; *(p += strspn(p, " \n")); p += strcspn(p, " \n")) {
-		if (strcspn(p, " \n") == len && memcmp(p, word, len) == 0)
-			return true;
-	}
-	return false;
-}
 
 /* Every cgroup but the root has cgroup.kill, or none: the first one below POINT tells. */
 static bool lacks_kill(const char *point)

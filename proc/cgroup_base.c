@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/mounts.h"
+#include "base/word.h"
 #include "proc/cgfs.h"
 #include "proc/cgroup_owner.h"
 #include "proto/err.h"
@@ -239,18 +240,6 @@ static void remove_stale(struct cgroup_base *b, const char *run_dir)
 }
 
 /* Controllers */
-
-/* Is WORD one of those in TEXT, which blanks and newlines part? */
-static bool has_word(const char *text, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (const char *p = text; *(p += strspn(p, " \n")); p += strcspn(p, " \n")) {
-		if (strcspn(p, " \n") == len && memcmp(p, word, len) == 0)
-			return true;
-	}
-	return false;
-}
 
 struct census {
 	size_t others;
